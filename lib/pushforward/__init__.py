@@ -1,0 +1,13 @@
+"""Invertible flows that carry data to a Gaussian and back: the library behind the notebooks."""
+
+from pushforward import datasets, distributions, metrics
+from pushforward.datasets import Split
+from pushforward.experiment import Result, run, train
+from pushforward.families import JKO
+from pushforward.fit import FitConfig
+from pushforward.flows import Flow
+from pushforward.flows import load_flow as load
+
+__version__ = "0.1.0"
+
+__all__ = ["JKO", "FitConfig", "Flow", "Result", "Split", "datasets", "distributions", "load", "metrics", "run", "train"]

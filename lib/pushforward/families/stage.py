@@ -1,0 +1,49 @@
+"""What a family hands to the trainer: one stage after the other, each a module, an objective and its points."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from torch import nn
+
+from pushforward.datasets import Split
+from pushforward.fit import FitConfig, FitHistory
+from pushforward.flows import Flow
+from pushforward.objectives import Objective
+from pushforward.shapes import Points
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One thing to fit. ``module`` holds the parameters; ``points`` are in the space where the module begins."""
+
+    name: str
+    module: nn.Module
+    objective: Objective
+    points: Points
+    config: FitConfig
+    validate: Callable[[], float] | None = None
+
+
+@dataclass
+class TrainingHistory:
+    """What training saw: a row a stage (``stages``), and the curve of each fit (``fits``, by stage name)."""
+
+    stages: list[dict] = field(default_factory=list)
+    fits: dict[str, FitHistory] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """CPU-seconds of training: optimiser steps, preconditioners and pushing the points."""
+        return sum(row["seconds"] for row in self.stages)
+
+
+@runtime_checkable
+class Family(Protocol):
+    """Settings of one method. ``stages`` is a generator: a stage is fitted before the next computes its points."""
+
+    algorithm_version: int
+
+    def build(self, split: Split) -> Flow: ...
+
+    def stages(self, flow: Flow, split: Split, history: TrainingHistory, seed: int) -> Iterator[Stage]: ...

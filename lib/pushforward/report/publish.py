@@ -1,0 +1,127 @@
+"""Copy the light part of a clean run to ``data/results`` and show it in the README.
+
+``python -m pushforward.report.publish PROFILE`` takes results.csv, tables, provenance and PNG figures.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from pushforward import paths
+from pushforward.errors import InputError, PushforwardError
+from pushforward.files import write_atomic
+from pushforward.report.published import Published, load_published
+from pushforward.report.results import Row, read_rows
+from pushforward.report.summary import exact, load_runs, measured, number, summarise, training_minutes
+
+LIMIT = 5_000_000  # bytes in all: the repository holds what a reader needs, not what a rerun gives
+PATTERNS = ("results.csv", "tables/*", "runs/*.json", "figures/*.png")
+PROFILES = ("paper", "quick", "smoke")  # in the README the heaviest run comes first
+START, END = "<!-- results:start -->", "<!-- results:end -->"
+
+
+def publish(profile: str) -> list[Path]:
+    """Replace ``data/results/<profile>`` by the light files of ``results/<profile>``; returns what was copied.
+
+    Raises:
+        InputError: unfinished or failing results, a run on a changed or unknown commit, or more than 5 MB.
+    """
+    source = paths.results(profile)
+    rows = read_rows(source / "results.csv")
+    summary = summarise(profile, rows)
+    if summary.failing or summary.stopped:
+        raise InputError(f"{summary.line}: only results whose checks hold are published")
+    _check_clean(rows, load_runs(source / "runs"))
+    files = [path for pattern in PATTERNS for path in sorted(source.glob(pattern))]
+    size = sum(path.stat().st_size for path in files)
+    if size > LIMIT:
+        largest = max(files, key=lambda path: path.stat().st_size)
+        raise InputError(f"{size / 1e6:.1f} MB to publish, at most {LIMIT / 1e6:.0f}: the largest is {largest.name}")
+    target = paths.committed_results() / profile
+    fresh = target.with_name(f".{profile}.{os.getpid()}")
+    for path in files:
+        place = fresh / path.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place)
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(fresh, target)
+    return files
+
+
+def _check_clean(rows: list[Row], runs: dict[str, dict[str, Any]]) -> None:
+    """Every row names a run that was made on a committed tree."""
+    orphans = sorted({row.id for row in rows if row.run not in runs})
+    if orphans:
+        raise InputError(f"no provenance for {', '.join(orphans[:3])} ({len(orphans)} in all): record it with run=")
+    unclean = [name for name, run in runs.items() if any(made["dirty"] is not False for made in [run, *run["trained"]])]
+    if unclean:
+        raise InputError(
+            f"made on a changed or unknown commit: {', '.join(unclean)}; commit, remove artifacts/ and results/, rerun"
+        )
+
+
+def update_readme() -> Path:
+    """Rewrite the README between its two markers from what ``data/results`` holds; the rest stays.
+
+    Raises:
+        InputError: the markers are missing or in the wrong order.
+    """
+    readme = paths.root() / "README.md"
+    before, start, rest = readme.read_text(encoding="utf-8").partition(START)
+    _, end, after = rest.partition(END)
+    if not (start and end):
+        raise InputError(f"README.md lacks {START} ... {END}: put the two lines where the results belong")
+    known = load_published()
+    parts = [_profile(paths.committed_results() / name, known) for name in PROFILES]
+    return write_atomic(readme, "\n\n".join([f"{before}{START}", *filter(None, parts), f"{END}{after}"]))
+
+
+def _profile(folder: Path, known: dict[str, Published]) -> str:
+    """The README's table of one profile: rows with a published number or a bound, the command for each notebook."""
+    if not (folder / "results.csv").is_file():
+        return ""
+    rows, runs = read_rows(folder / "results.csv"), load_runs(folder / "runs")
+    lines = [_line(row, known, folder) for row in rows if row.published is not None or row.better == "check"]
+    run = next(iter(runs.values()))
+    minutes = training_minutes(runs)
+    made = f"commit {str(run['commit'])[:10]}, {run['gpu'] or run['cpu']}, {number(minutes)} CPU-minutes of training"
+    return "\n".join(
+        [
+            f"**Profile `{folder.name}`** ({made}).",
+            "",
+            "| number | paper | measured ± sd (seeds) | unit | verdict | made by |",
+            "| --- | ---: | ---: | --- | --- | --- |",
+            *lines,
+        ]
+    )
+
+
+def _line(row: Row, known: dict[str, Published], folder: Path) -> str:
+    caveat = "" if row.id not in known or known[row.id].comparable else " (another law)"
+    bound = row.source.rpartition("required: ")[2] if row.better == "check" else ""
+    paper = f"{exact(row.published)}{caveat}" if row.published is not None else bound
+    command = f"`make run RUN={row.notebook} PROFILE={folder.name}`"
+    unit = "" if row.unit == "1" else row.unit
+    return f"| `{row.id}` | {paper} | {measured(row)} | {unit} | {row.verdict} | {command} |"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    names = sys.argv[1:] if arguments is None else arguments
+    if len(names) != 1:
+        print("usage: python -m pushforward.report.publish PROFILE", file=sys.stderr)
+        return 2
+    try:
+        files = publish(names[0])
+        update_readme()
+    except PushforwardError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"published {len(files)} files to data/results/{names[0]} and the table in README.md: commit both")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+import json
+import shutil
+
+import pytest
+
+from pushforward.errors import InputError
+from pushforward.report import page, publish
+from pushforward.report.publish import update_readme
+
+
+def settle(results, dirty=False):
+    """Write into every record that its tree was clean (or not), and make the page."""
+    for path in (results / "runs").glob("*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"commit": "c" * 40, "dirty": dirty}))
+    page.build("smoke")
+
+
+def test_a_clean_run_is_copied_and_shown(results, checkout):
+    settle(results)
+    assert publish.main(["smoke"]) == 0
+    target = checkout / "data/results/smoke"
+    found = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
+    assert found == {
+        "results.csv",
+        *(f"tables/01-rose-kl.{kind}" for kind in ("csv", "md", "tex")),
+        "figures/01-rose-blocks.png",
+        "runs/01-patches.json",
+        "runs/01-rose.json",
+    }
+    text = (checkout / "README.md").read_text()
+    assert text.startswith("before\n\n<!-- results:start -->\n") and text.endswith("<!-- results:end -->\n\nafter\n")
+    assert "\nold\n" not in text
+    assert "**Profile `smoke`** (commit cccccccccc, " in text
+    assert ", 3.5 CPU-minutes of training)" in text
+    assert (
+        "| `jko/rose/jko-iflow/nll-excess` | 0.15 | 0.110 ± 0.010 (3) | nats | better "
+        "| `make run RUN=01-toy PROFILE=smoke` |" in text
+    )
+    assert "| 2.64 (another law) | 2.5 | nats | - |" in text
+    assert "| at most 1e-05 | 2e−7 |  | holds |" in text
+    assert "jko-iflow/seconds" not in text  # neither published nor required
+    update_readme()
+    assert (checkout / "README.md").read_text() == text
+
+
+def test_publishing_again_removes_what_is_gone(results, checkout):
+    settle(results)
+    publish.main(["smoke"])
+    (results / "figures/01-rose-blocks.png").unlink()
+    publish.main(["smoke"])
+    assert not (checkout / "data/results/smoke/figures").exists()
+
+
+@pytest.mark.parametrize("dirty", [True, None])
+def test_a_changed_or_unknown_commit_is_refused(results, checkout, dirty, capsys):
+    settle(results, dirty)
+    assert publish.main(["smoke"]) == 1
+    assert "made on a changed or unknown commit: 01-patches, 01-rose" in capsys.readouterr().err
+    assert not (checkout / "data/results").exists()
+
+
+def test_a_flow_trained_on_a_changed_tree_is_refused(results):
+    settle(results)
+    path = results / "runs/01-rose.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"trained": [{"dirty": False}, {"dirty": True}]}))
+    with pytest.raises(InputError, match="changed or unknown commit: 01-rose"):
+        publish.publish("smoke")
+
+
+def test_a_row_without_record_is_refused(results):
+    settle(results)
+    (results / "runs/01-rose.json").unlink()
+    with pytest.raises(InputError, match="no provenance for jko/rose"):
+        publish.publish("smoke")
+
+
+def test_a_stopped_notebook_is_refused(results):
+    settle(results)
+    shutil.copy(results / "nb/01-toy.ipynb", results / "nb/01-toy.partial.ipynb")
+    with pytest.raises(InputError, match="stopped: 01-toy"):
+        publish.publish("smoke")
+
+
+def test_five_megabytes_are_the_limit(results):
+    settle(results)
+    (results / "figures/01-huge.png").write_bytes(bytes(5_100_000))
+    with pytest.raises(InputError, match=r"5\.1 MB to publish, at most 5: the largest is 01-huge.png"):
+        publish.publish("smoke")
+
+
+def test_a_readme_without_markers_is_refused(checkout):
+    (checkout / "README.md").write_text("<!-- results:end --> <!-- results:start -->")
+    with pytest.raises(InputError, match="README.md lacks"):
+        update_readme()

@@ -1,0 +1,46 @@
+import pytest
+
+from pushforward.errors import InputError
+from pushforward.report.published import load_published
+from pushforward.report.results import ID
+
+HEAD = "id,value,unit,table,row,note\n"
+
+
+def test_the_papers_numbers():
+    numbers = load_published()
+    assert numbers["jko/rose/jko-iflow/nll"].value == 2.64
+    assert numbers["jko/bsds300/jko-iflow/nll"].value == -157.75
+    assert numbers["jko/bsds300/jko-iflow-fixed-budget/nll"].value == -153.82
+    assert numbers["jko/bsds300/gaussian/nll"].value == -96.67
+    assert numbers["jko/bsds300/gaussian/nll"].source == "papamakarios2017, Table 1, Gaussian"
+    assert numbers["jko/rose/ffjord/nll-excess"].value == pytest.approx(2.95 - 2.490, abs=0.005)
+
+
+def test_every_excess_is_its_nll_minus_the_entropy():
+    numbers = load_published()
+    excesses = [id for id in numbers if id.startswith("jko/rose/") and id.endswith("/nll-excess")]
+    assert len(excesses) == 5
+    for id in excesses:
+        nll = numbers[id.removesuffix("-excess")]
+        assert not nll.comparable  # of the authors' picture
+        assert numbers[id].comparable
+        assert numbers[id].value == pytest.approx(nll.value - 2.490, abs=0.0101)
+
+
+def test_ids_are_well_formed():
+    for id, number in load_published().items():
+        assert ID.fullmatch(id) and number.unit in {"nats", "1"}, id
+
+
+def test_bad_files_are_refused(tmp_path):
+    (tmp_path / "a2020.csv").write_text(HEAD + "a/b/c/d,1,nats,T,r,\n")
+    (tmp_path / "b2020.csv").write_text(HEAD + "a/b/c/d,2,nats,T,r,\n")
+    with pytest.raises(InputError, match=r"stands in a2020.csv and in b2020.csv"):
+        load_published(tmp_path)
+    (tmp_path / "b2020.csv").write_text(HEAD + "a/b/c/e,many,nats,T,r,\n")
+    with pytest.raises(InputError, match="near line 2"):
+        load_published(tmp_path)
+    (tmp_path / "b2020.csv").write_text("id,value\n")
+    with pytest.raises(InputError, match="expected id, value, unit"):
+        load_published(tmp_path)

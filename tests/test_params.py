@@ -1,0 +1,23 @@
+"""Every YAML file loads, and its notebook takes it."""
+
+from pathlib import Path
+
+import pytest
+
+from pushforward.run import parameters, settings
+
+FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+FILES = sorted((FOLDER / "params").glob("*/*"))
+
+
+def test_there_are_files():
+    assert FILES, "no run in notebooks/params"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_its_notebook_takes_it(path):
+    assert path.suffix == ".yml", "make and this test look for *.yml"
+    assert path.parent.name in {"smoke", "quick", "paper"}
+    known = parameters(FOLDER / f"{path.stem.split('--')[0]}.ipynb")
+    given = {**known, **settings(path, known)}
+    assert given["profile"] == path.parent.name, "its results would land in another profile's folder"
