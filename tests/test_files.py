@@ -26,6 +26,14 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
+def test_a_reader_keeps_the_whole_old_file(tmp_path):
+    path = write_atomic(tmp_path / "a.txt", "old")
+    with path.open() as reader:
+        write_atomic(path, "new")
+        assert reader.read() == "old"
+    assert path.read_text() == "new"
+
+
 def test_json_is_readable_and_strict(tmp_path):
     path = write_json(tmp_path / "a.json", {"b": [1, None], "a": "é"})
     assert json.loads(path.read_text(encoding="utf-8")) == {"b": [1, None], "a": "é"}

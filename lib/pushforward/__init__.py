@@ -10,4 +10,16 @@ from pushforward.flows import load_flow as load
 
 __version__ = "0.1.0"
 
-__all__ = ["JKO", "FitConfig", "Flow", "Result", "Split", "datasets", "distributions", "load", "metrics", "run", "train"]
+__all__ = [
+    "JKO",
+    "FitConfig",
+    "Flow",
+    "Result",
+    "Split",
+    "datasets",
+    "distributions",
+    "load",
+    "metrics",
+    "run",
+    "train",
+]

@@ -122,8 +122,8 @@ def _train(
     build_seconds = time.process_time() - started
     history = TrainingHistory()
     for stage in family.stages(flow, split, history, seed):
+        _report(history, say)  # of the stage before: a family measures it on the way to the next
         history.fits[stage.name] = _fit_stage(stage, seed, folder)
-        _report(history, say)
     history.stages[0]["seconds"] += build_seconds
     _report(history, say)
     return flow.eval(), history

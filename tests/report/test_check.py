@@ -28,6 +28,7 @@ def test_the_line_holds_no_measured_digit(capsys):
     ("value", "want", "rtol", "atol", "message"),
     [
         (1.2, 1.0, 0.0, 0.1, "x is 1.2, expected 1 within atol=0.1"),
+        (1.105, 1.0, 0.1, 0.0, "x is 1.105, expected 1 within rtol=0.1"),  # relative to what is wanted
         (0.8, 1.0, 0.1, 0.0, "x is 0.8, expected 1 within rtol=0.1"),
         (math.nan, 1.0, 0.1, 9.0, "x is nan, expected 1"),
         (math.inf, 1.0, 0.1, 9.0, "x is inf, expected 1"),

@@ -137,7 +137,7 @@ def test_a_failing_check_is_named(results, capsys):
 def test_a_notebook_that_stopped_is_a_failure(results):
     (results / "nb/01-toy.partial.ipynb").write_text((results / "nb/01-toy.ipynb").read_text())
     path, summary = page.build("smoke")
-    assert (summary.status, summary.stopped, summary.done) == ("FAIL", ["01-toy"], [])
+    assert (summary.status, summary.stopped, summary.done, summary.missing) == ("FAIL", ["01-toy"], [], [])
     assert "cells so far" in path.read_text()
 
 
@@ -151,6 +151,16 @@ def test_a_page_without_results_is_incomplete(checkout):
     path, summary = page.build("smoke")
     assert summary.status == "INCOMPLETE"
     assert Reader(path.read_text()).open == []
+
+
+def test_a_method_that_was_measured_is_not_shown_as_published_only(results):
+    path, _ = page.build("smoke")
+    assert path.read_text().count("published only") == 1  # FFJORD's excess
+    record = Recorder("01-ffjord", "smoke")
+    record.add("jko/rose/ffjord/nll-excess", 0.4)
+    record.save()
+    path, _ = page.build("smoke")
+    assert "published only" not in path.read_text()
 
 
 def test_two_notebooks_with_one_id_are_an_error(results, capsys):

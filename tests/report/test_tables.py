@@ -18,7 +18,7 @@ def test_latex_is_booktabs_and_escaped():
     text = latex(FRAME, caption="A caption")
     assert text.startswith("\\begin{table}") and "\\caption{A caption}" in text
     assert "\\toprule" in text and "\\bottomrule" in text
-    assert "law\\_a & NLL & n" in text
+    assert "\nlaw\\_a & NLL & n \\\\" in text
     assert "50 \\% &  & 4 \\\\" in text
     assert "2.123 " in text and "2.1234" not in text
     assert latex(FRAME).startswith("\\begin{tabular}")

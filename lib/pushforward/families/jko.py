@@ -50,7 +50,7 @@ class JKO:
         stop_ratio: stop once mean|T(x) − x|² / mean|T(x)|² of a block falls below it; 0 never stops.
         free_block: a last block without the movement term (h = ∞).
         diffusion: time of a short Ornstein–Uhlenbeck step on the training points, for data without a density.
-        pool: training points drawn when the data is a distribution.
+        pool: training points pushed from block to block: drawn from a law, or the first of a data set's.
         fit: the optimiser's settings, the same for every block.
 
     Raises:
@@ -127,13 +127,11 @@ class JKO:
         """One stage a block. Block k sees only the points that blocks 1 … k − 1 have pushed; those are frozen."""
         started = time.process_time()
         chain, dim = flow.bijection, flow.dim
-        x = _push(chain, split.train)
+        x = _push(chain, split.train[: self.pool])
         if self.diffusion:
             x = _ornstein_uhlenbeck(x, self.diffusion, stream(seed, "diffusion"))
         z, log_det = _push_with_log_det(chain, split.val)
-        history.stages.append(
-            {"stage": "start", "val_nll": _nll(z, log_det), "seconds": time.process_time() - started}
-        )
+        history.stages.append({"stage": "start", "val_nll": _nll(z, log_det), "seconds": time.process_time() - started})
         previous = None
         for k, h in enumerate(self.step_sizes()):
             with torch.random.fork_rng(devices=[]):
@@ -151,10 +149,16 @@ class JKO:
             )
             yield stage
             started = time.process_time()
-            _certify(block, x, z)
+            _certify(block, x, z[:PUSH_BATCH])
             pushed = _push(block, x)
             ratio = _mean_square(pushed - x) / _mean_square(pushed)
-            row = {"stage": stage.name, "h": h, "movement": _mean_square(pushed - x), "ratio": ratio, "steps": block.solver.steps}
+            row = {
+                "stage": stage.name,
+                "h": h,
+                "movement": _mean_square(pushed - x),
+                "ratio": ratio,
+                "steps": block.solver.steps,
+            }
             row["seconds"] = history.fits[stage.name].seconds + time.process_time() - started
             x, previous = pushed, block
             z, more = _push_with_log_det(block, z)
