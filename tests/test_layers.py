@@ -16,6 +16,7 @@ FLOORS = (
     ("families",),
     ("experiment",),
     ("run", "report"),
+    ("catalogue",),
 )
 # The page and the runner see files and numbers alone: every figure can be redrawn where nothing was trained.
 ONLY = {"report": {"errors", "files", "paths", "surroundings"}, "run": {"errors"}}

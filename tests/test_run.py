@@ -11,7 +11,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from pushforward.errors import InputError
 from pushforward.run import main, parameters, settings
 
-KNOWN = {"n": 4, "lr": 0.1, "name": "a", "flag": True, "steps": [0.1], "cap": None}
+KNOWN = {"n": 4, "lr": 0.1, "name": "a", "flag": True, "steps": [0.1], "cap": None, "fit": {"lr": 1, "n": 2}}
 
 
 def notebook(folder: Path, *cells: str, tags: tuple[str, ...] = ("parameters",)) -> Path:
@@ -110,6 +110,8 @@ def test_bad_notebooks_are_refused(tmp_path):
         ("steps: [1e-3, 2, 0.5]", {"steps": [0.001, 2.0, 0.5]}),
         ("cap: 1e4", {"cap": 10000.0}),
         ("cap: [1e4, b]", {"cap": [10000.0, "b"]}),
+        ("fit: {lr: 1e-3, betas: [9e-1, 1], kind: a}", {"fit": {"lr": 0.001, "betas": [0.9, 1], "kind": "a"}}),
+        ("fit: {deep: {lr: 1e-3}}", {"fit": {"deep": {"lr": 0.001}}}),
         ("cap:", {"cap": None}),
         ("flag: no", {"flag": False}),
         ("", {}),
@@ -130,6 +132,8 @@ def test_values_take_the_type_of_the_default(tmp_path, text, found):
         ("lr: true", r"lr is True \(bool\), expected a float"),
         ("flag: 1", r"flag is 1 \(int\), expected a bool"),
         ("n: [1]", r"n is \[1\] \(list\), expected a int"),
+        ("n: {a: 1}", r"n is \{'a': 1\} \(dict\), expected a int"),
+        ("fit: 3", r"fit is 3 \(int\), expected a dict"),
         ("n:", r"n is None \(NoneType\), expected a int"),
         ("name: 3", r"name is 3 \(int\), expected a str"),
         ("steps: [a]", r"steps is 'a' \(str\), expected a float"),

@@ -2,7 +2,7 @@
 
 from pushforward import datasets, distributions, metrics
 from pushforward.datasets import Split
-from pushforward.experiment import Result, run, train
+from pushforward.experiment import Result, train, train_once
 from pushforward.families import JKO
 from pushforward.fit import FitConfig
 from pushforward.flows import Flow
@@ -20,6 +20,6 @@ __all__ = [
     "distributions",
     "load",
     "metrics",
-    "run",
     "train",
+    "train_once",
 ]

@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,13 +58,13 @@ def train(
     return _train(family, as_split(family, data, seed, profile), seed, device, None, _quiet)
 
 
-def run(
+def train_once(
     name: str, family: Family, data: Data, *, seed: int = 0, device: str = "auto", profile: str | None = None
 ) -> Result:
     """``train``, remembered in ``artifacts/<name>-<key>/``: the same question is answered once.
 
-    The key hashes the settings, the data, the seed and the family's algorithm version. Finished blocks and a state every
-    half minute stand in the same folder; a killed run goes on from them to the numbers of an uninterrupted one.
+    The key hashes the settings, the data, the seed and the family's algorithm version. Finished blocks, and a state
+    every half minute, stand in the same folder; a killed run goes on from them to the numbers of an uninterrupted one.
     """
     split = as_split(family, data, seed, profile)
     key = _key(family, split, seed)
@@ -130,14 +130,10 @@ def _train(
 
 
 def _fit_stage(stage: Stage, seed: int, folder: Path | None) -> FitHistory:
-    if folder is None:
-        return fit(stage.module, stage.objective, stage.points, stage.config, seed, purpose=stage.name)
-    done, partial = folder / f"{stage.name}.safetensors", folder / f"{stage.name}.partial.safetensors"
-    if done.is_file():
-        tensors, note = load_tensors(done)
-        stage.module.load_state_dict(tensors)
-        stage.module.eval()
-        return FitHistory(**note)
+    done = folder / f"{stage.name}.safetensors" if folder else None
+    if done and done.is_file():
+        return _recall_stage(stage, done)
+    partial = folder / f"{stage.name}.partial.safetensors" if folder else None
     history = fit(
         stage.module,
         stage.objective,
@@ -148,16 +144,29 @@ def _fit_stage(stage: Stage, seed: int, folder: Path | None) -> FitHistory:
         checkpoint=partial,
         validate=stage.validate,
     )
-    save_tensors(done, stage.module.state_dict(), asdict(history))
-    partial.unlink(missing_ok=True)
+    if done and partial:
+        save_tensors(done, stage.module.state_dict(), asdict(history))
+        partial.unlink(missing_ok=True)
+    return history
+
+
+def _recall_stage(stage: Stage, path: Path) -> FitHistory:
+    tensors, note = load_tensors(path)
+    try:
+        stage.module.load_state_dict(tensors)
+        history = FitHistory(**note)
+    except (RuntimeError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} does not hold {stage.name} ({error}), expected the state of the same network: delete it"
+        ) from error
+    stage.module.eval()
     return history
 
 
 def _moved(split: Split, device: torch.device) -> Split:
     if split.train.device == device:
         return split
-    moved = {part: getattr(split, part).to(device) for part in ("train", "val", "test")}
-    return type(split)(**{**vars(split), **moved})
+    return replace(split, **{part: getattr(split, part).to(device) for part in ("train", "val", "test")})
 
 
 def _settings(family: Family) -> dict:

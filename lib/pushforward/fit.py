@@ -24,9 +24,9 @@ from pushforward.shapes import Points
 class FitConfig:
     """How to train.
 
-    ``schedule`` is constant or a half cosine down to ``lr · lr_end``, after ``warmup`` linear iterations. ``clip`` is the
-    largest gradient norm (0: none). ``bf16`` runs matrix products in bfloat16 under autocast, ``compile`` compiles the
-    objective; both pay on GPUs. A checkpoint is written every ``checkpoint_seconds`` where a path is given.
+    ``schedule`` is constant or a half cosine down to ``lr · lr_end``, after ``warmup`` linear iterations. ``clip`` is
+    the largest gradient norm (0: none). ``bf16`` runs matrix products in bfloat16 under autocast, ``compile`` compiles
+    the objective; both pay on GPUs. A checkpoint is written every ``checkpoint_seconds`` where a path is given.
     """
 
     iterations: int = 1000
@@ -82,7 +82,7 @@ def fit(
     *,
     purpose: str = "fit",
     checkpoint: Path | None = None,
-    validate: Callable[[], float] | None = None,
+    validate: Callable[[], float | None] | None = None,
 ) -> FitHistory:
     """Minimise ``objective`` over the parameters of ``module`` on minibatches of ``points`` [n, d].
 
@@ -119,6 +119,7 @@ def fit(
             _save(checkpoint, module, optimizer, generator, history, config)
             saved = time.monotonic()
     bar.close()
+    optimizer.zero_grad(set_to_none=True)  # or every finished block would keep the memory of its last gradient
     module.eval()
     return history
 
@@ -208,5 +209,5 @@ def _restore(
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(
-            f"{path} does not fit this module ({error}), expected a state of the same network: delete it to start afresh"
+            f"{path} does not fit this module ({error}), expected a state of the same network: delete it, start afresh"
         ) from error

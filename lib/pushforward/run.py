@@ -75,6 +75,9 @@ def _typed(value: object, default: object, where: str) -> object:
     if isinstance(value, list) and (default is None or isinstance(default, list)):
         like = default[0] if default else None
         return [_typed(item, like, where) for item in value]
+    if isinstance(value, dict) and (default is None or isinstance(default, dict)):
+        # what the library checks itself, by the names of its settings; here only text that means a number is mended
+        return {key: _typed(item, None, f"{where}: {key}") for key, item in value.items()}
     if isinstance(value, str) and not isinstance(default, str) and _is_number(value):
         value = float(value)
     if default is None or type(value) is type(default):
@@ -130,6 +133,7 @@ def _execute(notebook: Path, out: Path, given: dict[str, object], name: str) -> 
         progress_bar=sys.stderr.isatty(),
         cwd=str(notebook.parent),
         start_timeout=120,
+        stdout_file=sys.stdout,  # what the cells print as they go: the progress of long trainings
         # "auto" keeps the kernel's sockets private and its start quiet; "ipc" mixes up the sockets of parallel runs
         config=Config({"KernelManager": {"transport_encryption": "auto"}}),
     )

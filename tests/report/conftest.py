@@ -1,7 +1,9 @@
 """A small checkout in a temporary folder, and one with results in it, made through the public functions."""
 
+import hashlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib
 import pandas as pd
@@ -46,13 +48,12 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def results(checkout: Path) -> Path:
     """``results/smoke`` with a notebook, two runs (one on stand-in data), rows of every verdict but fails, a figure."""
     rose = Run("01-rose", "smoke", parameters={"profile": "smoke"}, seeds=[0, 1]).save(
+        [trained("rose", 100.0), trained("rose", 110.0)],
         solver={"method": "rk4", "steps": 3},
         function_evaluations=120,
-        training_seconds=210.0,
-        trained=[{"dirty": False}],
     )
     patches = Run("01-patches", "smoke", parameters={"profile": "smoke"}).save(
-        data=[{"name": "patches", "sha256": "ab" * 32, "source": "scikit-learn", "stand_in": True}]
+        data=[trained("patches", 0.0, stand_in_for="bsds300").split]
     )
     record = Recorder("01-toy", "smoke")
     record.add("jko/rose/jko-iflow/nll", 2.5, run=rose)
@@ -66,6 +67,16 @@ def results(checkout: Path) -> Path:
     (checkout / "results/smoke/nb").mkdir()
     (checkout / "results/smoke/nb/01-toy.ipynb").write_text(json.dumps(NOTEBOOK))
     return checkout / "results/smoke"
+
+
+def trained(name: str, seconds: float, stand_in_for: str | None = None) -> SimpleNamespace:
+    """What a record asks of a trained flow."""
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    split = SimpleNamespace(name=name, source="here", licence="free", stand_in_for=stand_in_for, sha256=digest)
+    history = SimpleNamespace(seconds=seconds)
+    return SimpleNamespace(
+        key="k" * 12, split=split, history=history, surroundings={"commit": "c" * 40, "dirty": False}
+    )
 
 
 def magenta() -> Figure:

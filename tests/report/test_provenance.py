@@ -3,6 +3,7 @@ import json
 import platform
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def test_no_name_of_person_host_or_folder(checkout, monkeypatch):
     text = json.dumps(
         saved(
             checkout,
-            data=[{"name": "bsds300", "source": f"found in /home/{SECRET}/data/bsds300", "sha256": "0" * 64}],
+            found=f"found in /home/{SECRET}/data/bsds300",
             cache=Path(f"/home/{SECRET}/artifacts/key"),
             inside=str(checkout / "artifacts"),
         )
@@ -71,6 +72,19 @@ def test_no_name_of_person_host_or_folder(checkout, monkeypatch):
 )
 def test_public_cuts_absolute_paths_only(value, shown):
     assert public(value) == shown
+
+
+def test_trainings_and_their_data_are_told(checkout):
+    split = SimpleNamespace(name="patches", source="s", licence="l", stand_in_for="bsds300", sha256="a" * 64)
+    results = [
+        SimpleNamespace(key=key, split=split, history=SimpleNamespace(seconds=1.5), surroundings={"dirty": True})
+        for key in ("one", "two")
+    ]
+    record = saved(checkout, trained=results, data=[SimpleNamespace(**vars(split) | {"sha256": "b" * 64})])
+    assert record["training_seconds"] == 3.0
+    assert record["trained"] == [{"key": "one", "dirty": True}, {"key": "two", "dirty": True}]
+    assert [item["sha256"][0] for item in record["data"]] == ["b", "a"]
+    assert record["data"][1] == vars(split)
 
 
 def test_clocks_start_with_the_run(checkout, monkeypatch):

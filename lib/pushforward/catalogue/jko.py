@@ -13,7 +13,7 @@ import torch
 from pushforward import datasets, distributions, metrics
 from pushforward.distributions import Distribution
 from pushforward.errors import InputError
-from pushforward.experiment import Result, run
+from pushforward.experiment import Result, train_once
 from pushforward.families import JKO
 from pushforward.fit import FitConfig
 from pushforward.flows import Flow, with_solver
@@ -25,8 +25,9 @@ from pushforward.shapes import Points
 MMD_POINTS = 2000
 ROUND_TRIP_POINTS = 2000
 GAP_POINTS = 2000
-TIGHT_POINTS = 200
-EXTENT = 4.5  # of the square that figures and integrals of the planar laws cover
+TIGHT_POINTS = 100
+EXTENT = 4.5  # half the side of the figures' square
+INTEGRAL_SPAN = (-6.0, 6.0)  # along both axes; the laws fill [-4, 4]
 FLOAT32_ROUND_TRIP, FLOAT64_ROUND_TRIP = 1e-5, 1e-10
 SOLVER_GAP = 0.02  # nats between the reported NLL and that of the same ODE at tolerance 1e-7
 
@@ -147,21 +148,6 @@ class Case:
         gap = max(self.solver_gap)
         record.add(self.id("nll-solver-gap"), gap, better="check", at_most=SOLVER_GAP, run=run)
 
-    def provenance(self) -> list[dict[str, Any]]:
-        """What the flows are and where they were trained, for the run's record."""
-        keys = ("commit", "dirty", "cpu", "gpu", "threads", "versions")
-        return [
-            {
-                "artifact": r.folder.name,
-                "data": r.split.label,
-                "parameters": sum(p.numel() for p in r.flow.parameters()),
-                "blocks": len(r.history.fits),
-                "training_seconds": round(r.history.seconds, 1),
-                "trained": {key: r.surroundings.get(key) for key in keys},
-            }
-            for r in self.results
-        ]
-
 
 class PlanarCase(Case):
     """A law in the plane, whose density is known: every NLL also as KL to the truth."""
@@ -177,11 +163,9 @@ class PlanarCase(Case):
         """KL(truth ‖ flow) on the test points, a seed each; below zero by more than 3 standard errors is an error."""
         return [metrics.check_excess(metrics.kl_to_truth(self.law, r.flow, r.split.test)) for r in self.results]
 
-    @cached_property
-    def integral(self) -> float:
-        """∫ exp(log p) of the first flow over the square of the figures, which holds all but a thousandth of a per cent."""
-        box = ((-EXTENT, EXTENT), (-EXTENT, EXTENT))
-        return metrics.integral(self.flow, box, resolution=400)
+    def integral(self, resolution: int) -> float:
+        """∫ exp(log p) of the first flow over a square that holds practically all its mass."""
+        return metrics.integral(self.flow, (INTEGRAL_SPAN, INTEGRAL_SPAN), resolution)
 
     def curve(self) -> list[dict[str, float]]:
         """KL to the truth after each block, on validation points, with seconds so far and movement (first seed)."""
@@ -204,18 +188,19 @@ class PlanarCase(Case):
 
     @torch.no_grad()
     def paths(self, points: int, stops: int = 9) -> tuple[np.ndarray, np.ndarray]:
-        """Data on the way to noise and fresh noise on the way to data, [stops, points, 2]; the preconditioner is a stop."""
+        """Data on the way to noise, and fresh noise on the way to data, [stops, points, 2]."""
         chain = self.flow.bijection
         forward = chain.path(self.test[:points], stops)
         noise = torch.randn(points, 2, generator=stream(0, "noise"))
         backward = chain.path(chain.inverse(noise), stops).flip(0)
         return forward.numpy(), backward.numpy()
 
-    def record(self, record: Recorder, run: str) -> None:
+    def record(self, record: Recorder, run: str, resolution: int = 400) -> None:
+        """Put every measured number into the results table; ``resolution`` is that of the integral's grid."""
         super().record(record, run)
-        seconds = self.seconds
+        seconds, integral = self.seconds, self.integral(resolution)
         record.add(self.id("nll-excess"), [e.value for e in self.excess], seconds=seconds, run=run)
-        record.add(self.id("integral"), self.integral, unit="1", better="check", at_least=0.999, at_most=1.001, run=run)
+        record.add(self.id("integral"), integral, unit="1", better="check", at_least=0.999, at_most=1.001, run=run)
         tight = self.round_trip_at([1e-12])[0][1]
         bound = FLOAT64_ROUND_TRIP
         record.add(self.id("round-trip-float64"), tight, unit="1", better="check", at_most=bound, run=run)
@@ -251,10 +236,22 @@ class RealCase(Case):
         split = self.results[0].split
         return metrics.nll(JKO(precondition=names).build(split), split.test)
 
+    def pictures(self, points: Points) -> np.ndarray:
+        """Points of 8 × 8 pictures as pictures [n, 8, 8], in grey values."""
+        return self.results[0].split.preprocessing.inverse(points).reshape(-1, 8, 8).numpy()
+
     def record_references(self, record: Recorder, run: str) -> None:
         """The rows of the Gaussian and of the elliptical law on the same test points."""
         record.add(f"jko/{self.name}/gaussian/nll", self.gaussian.value, run=run)
         record.add(f"jko/{self.name}/elliptical/nll", self.radial.value, run=run)
+
+
+def data_table(names: Iterable[str]) -> list[dict[str, str]]:
+    """Which data sets are here; an absent one names the command that fetches it."""
+    return [
+        {"data set": name, "status": "present" if datasets.available(name) else "data absent: make data"}
+        for name in names
+    ]
 
 
 def planar(
@@ -267,7 +264,7 @@ def planar(
     """
     law = distributions.by_name(name)
     chosen = family(settings)
-    return PlanarCase(name, method, law, [run(f"{name}-{method}", chosen, law, seed=seed) for seed in seeds])
+    return PlanarCase(name, method, law, [train_once(f"{name}-{method}", chosen, law, seed=seed) for seed in seeds])
 
 
 def real(
@@ -285,4 +282,6 @@ def real(
     """
     split = datasets.load(name, profile)
     chosen = family(settings)
-    return RealCase(split.name, method, [run(f"{split.name}-{method}", chosen, split, seed=seed) for seed in seeds])
+    return RealCase(
+        split.name, method, [train_once(f"{split.name}-{method}", chosen, split, seed=seed) for seed in seeds]
+    )

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import torch
 
 from pushforward.datasets import Split
-from pushforward.errors import InputError, NotInvertible
+from pushforward.errors import InputError, NonFinite, NotInvertible
 from pushforward.families.stage import Stage, TrainingHistory
 from pushforward.fit import FitConfig
 from pushforward.flows import Affine, Bijection, Chain, Flow, ODEBijection, Radial, with_solver
@@ -29,6 +29,7 @@ DIVERGENCES: dict[str, Callable[[], Divergence]] = {
 }
 MAX_STEPS = 64  # a block that needs more steps than this is an error
 GAP = 0.003  # nats by which the NLL of a block may move when its steps are halved in length
+MADE_UP = 0.5  # nats from which such a move is the optimiser's doing, not the solver's error
 PUSH_BATCH = 20_000  # points pushed at once: the memory of a push is that of this many
 SMALL = 3  # up to this dimension the exact determinant of the discretised block costs less than it saves
 
@@ -87,6 +88,8 @@ class JKO:
         unknown = [name for name in self.precondition if name not in PRECONDITIONERS]
         if unknown:
             raise InputError(f"precondition {unknown} is unknown, expected some of {sorted(PRECONDITIONERS)}")
+        if self.velocity is not None and not isinstance(self.velocity, dict):
+            raise InputError(f"velocity is {self.velocity!r}, expected None or a dict such as {{'kind': 'mlp'}}")
         if self.velocity is not None and self.velocity.get("kind") not in NETS:
             raise InputError(f"velocity kind {self.velocity.get('kind')!r} is unknown, expected one of {sorted(NETS)}")
         if self.diffusion < 0:
@@ -145,19 +148,21 @@ class JKO:
                 JKOObjective(block, h),
                 x,
                 self.fit,
-                validate=lambda z=z, log_det=log_det, block=block: _nll_after(block, z, log_det),
+                validate=lambda z=z, log_det=log_det, block=block: _nll_so_far(block, z, log_det),
             )
             yield stage
             started = time.process_time()
+            stage_solver = block.solver
             _certify(block, x, z[:PUSH_BATCH])
             pushed = _push(block, x)
             ratio = _mean_square(pushed - x) / _mean_square(pushed)
             row = {
                 "stage": stage.name,
-                "h": h,
+                "h": None if math.isinf(h) else h,  # infinity is not JSON
                 "movement": _mean_square(pushed - x),
                 "ratio": ratio,
                 "steps": block.solver.steps,
+                "evaluations": history.fits[stage.name].iterations * stage_solver.evaluations,
             }
             row["seconds"] = history.fits[stage.name].seconds + time.process_time() - started
             x, previous = pushed, block
@@ -174,22 +179,30 @@ def _certify(block: ODEBijection, x: Points, held_out: Points) -> None:
     """Double the steps of a trained block until it is a bijection whose NLL does not move with the solver.
 
     The ODE is invertible whatever the velocity; only a coarse discretisation of it can fold. Determinants are looked
-    at on training points and, for small d, all over a box that is larger than they fill.
+    at on training and held-out points and, for small d, all over a box that is larger than they fill.
 
     Raises:
-        NotInvertible: more than 64 steps would be needed.
+        NotInvertible: more than 64 steps would be needed, or the NLL of the training grid was made up by the solver:
+            likelihood training exploits a grid that is too coarse for its velocity.
     """
-    probes = x[:PUSH_BATCH]
+    trained_with = block.solver.steps
+    probes = torch.cat([x[:PUSH_BATCH], held_out])
     if block.log_det == "discrete":
         reach = 1.5 * x.abs().amax(0)
         box = torch.rand(4 * PUSH_BATCH, block.dim, generator=stream(0, "certify"), dtype=x.dtype).to(x)
         probes = torch.cat([probes, (2 * box - 1) * reach])
+    gap = 0.0
     while _folds(block, probes) or (gap := _solver_gap(block, held_out)) > GAP:
         if 2 * block.solver.steps > MAX_STEPS:
             raise NotInvertible(
                 f"a block with {block.solver.steps} steps "
                 f"{'still folds' if _folds(block, probes) else f'moves its NLL by {gap:.3f} nats with the solver'}, "
                 "expected a velocity that the solver resolves: lower h0, growth or the learning rate"
+            )
+        if gap > MADE_UP:
+            raise NotInvertible(
+                f"a block trained with {trained_with} steps has an NLL that moves by {gap:.2f} nats when its steps are "
+                "halved in length: training has exploited the coarse grid; train with more steps or a smaller h"
             )
         block.solver = replace(block.solver, steps=2 * block.solver.steps)
 
@@ -217,12 +230,26 @@ def _push_with_log_det(bijection: Bijection, x: Points) -> tuple[Points, torch.T
 
 
 def _nll(z: Points, log_det: torch.Tensor) -> float:
-    return float(-(standard_normal_log_prob(z) + log_det).mean())
+    value = float(-(standard_normal_log_prob(z) + log_det).mean())
+    if not math.isfinite(value):
+        raise NonFinite(
+            f"the validation NLL is {value}, expected a finite number: lower the learning rate, clip gradients, or "
+            "check the data for outliers"
+        )
+    return value
 
 
 def _nll_after(block: ODEBijection, z: Points, log_det: torch.Tensor) -> float:
     z, more = _push_with_log_det(block, z)
     return _nll(z, log_det + more)
+
+
+def _nll_so_far(block: ODEBijection, z: Points, log_det: torch.Tensor) -> float | None:
+    """None where a half-trained block folds: training may yet unfold it, and finer steps are chosen at its end."""
+    try:
+        return _nll_after(block, z, log_det)
+    except NotInvertible:
+        return None
 
 
 def _mean_square(x: Points) -> float:

@@ -22,7 +22,7 @@ class Stage:
     objective: Objective
     points: Points
     config: FitConfig
-    validate: Callable[[], float] | None = None
+    validate: Callable[[], float | None] | None = None
 
 
 @dataclass
@@ -36,6 +36,11 @@ class TrainingHistory:
     def seconds(self) -> float:
         """CPU-seconds of training: optimiser steps, preconditioners and pushing the points."""
         return sum(row["seconds"] for row in self.stages)
+
+    @property
+    def evaluations(self) -> int:
+        """Velocity evaluations of training, each over one minibatch."""
+        return sum(row.get("evaluations", 0) for row in self.stages)
 
 
 @runtime_checkable

@@ -22,7 +22,7 @@ class Affine(Bijection):
     def from_moments(cls, mean: Tensor, covariance: Tensor) -> "Affine":
         """W = C^{-1/2}, the symmetric root: of all whitenings the nearest to the identity.
 
-        It is also the optimal transport map between N(m, C) and N(0, I).
+        It is also the optimal transport map between N(m, C) and N(0, I). The bijection has the dtype of ``mean``.
 
         Raises:
             InputError: the covariance is not positive definite.
@@ -30,20 +30,21 @@ class Affine(Bijection):
         values, vectors = torch.linalg.eigh(covariance.double())
         if not values[0] > 1e-12 * values[-1]:
             raise InputError(
-                f"the covariance has eigenvalues from {values[0]:.3g} to {values[-1]:.3g}, expected a positive definite "
-                "matrix: drop coordinates that are constant or combinations of others, or use more points than dimensions"
+                f"the covariance has eigenvalues from {values[0]:.3g} to {values[-1]:.3g}, expected a positive "
+                "definite matrix: drop coordinates that are constant or combinations of others, or use more points"
             )
-        affine = cls(len(mean))
-        affine.mean = mean.to(torch.get_default_dtype())
-        affine.matrix = ((vectors * values.rsqrt()) @ vectors.T).to(affine.mean.dtype)
-        affine.log_det = (-0.5 * values.log().sum()).to(affine.mean.dtype)
-        return affine
+        affine = cls(len(mean)).to(mean.device, torch.float64)
+        affine.mean = mean.double()
+        affine.matrix = (vectors * values.rsqrt()) @ vectors.T
+        affine.log_det = -0.5 * values.log().sum()
+        return affine.to(mean.dtype)
 
     @classmethod
     def fit(cls, x: Points) -> "Affine":
         """Moments of the points x [n, d]; the flow with this bijection alone is the full-covariance Gaussian."""
-        x = check_points(x).double()
-        return cls.from_moments(x.mean(0), torch.cov(x.T, correction=0).reshape(x.shape[1], x.shape[1]))
+        exact = check_points(x).double()
+        covariance = torch.cov(exact.T, correction=0).reshape(x.shape[1], x.shape[1])
+        return cls.from_moments(exact.mean(0), covariance).to(x.dtype)
 
     def settings(self) -> dict:
         """The arguments that rebuild this bijection."""

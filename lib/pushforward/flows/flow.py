@@ -1,11 +1,13 @@
 """A law made of a bijection and a base: densities and samples are written here and nowhere else."""
 
 import math
+from itertools import chain
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from pushforward.errors import InputError
 from pushforward.flows.bijection import Bijection
 from pushforward.shapes import PerPoint, Points, check_points
 
@@ -31,9 +33,14 @@ class Flow(nn.Module):
         """log p(x) = log N(T(x); 0, I) + log |det dT/dx| in nats, x [n, d] -> [n].
 
         Raises:
-            InputError: x is not a finite floating tensor of shape (n, d).
+            InputError: x is not a finite floating tensor of shape (n, d), or of another dtype or device than the flow.
         """
-        x = check_points(x, self.dim)
+        x, like = check_points(x, self.dim), self._tensor()
+        if like is not None and (x.dtype, x.device) != (like.dtype, like.device):
+            raise InputError(
+                f"x is {x.dtype} on {x.device}, expected {like.dtype} on {like.device} like the flow: "
+                "move one to the other, as in x.to(device, dtype) or flow.to(device, dtype)"
+            )
         z, log_det = self.bijection.forward_and_log_det(x)
         return standard_normal_log_prob(z) + log_det
 
@@ -45,9 +52,18 @@ class Flow(nn.Module):
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator | None = None) -> Points:
-        """n draws [n, d]; the noise is drawn on the CPU, so a seed gives the same points on every machine."""
-        like = next(self.parameters(), None)
-        if like is None:
-            like = next(self.buffers(), torch.zeros(()))
+        """n draws [n, d]; the noise is drawn on the CPU, so a seed gives the same points on every machine.
+
+        Raises:
+            InputError: n is not a positive integer.
+        """
+        if not isinstance(n, int) or n < 1:
+            raise InputError(f"n is {n!r}, expected a positive integer: the number of points to draw")
+        like = self._tensor()
+        like = torch.zeros(()) if like is None else like
         z = torch.randn(n, self.dim, generator=generator, dtype=like.dtype).to(like.device)
         return self.bijection.inverse(z)
+
+    def _tensor(self) -> Tensor | None:
+        """A tensor of the flow, whose dtype and device all others share; None if it has none."""
+        return next(chain(self.parameters(), self.buffers()), None)

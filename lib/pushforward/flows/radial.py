@@ -50,8 +50,8 @@ class Radial(Bijection):
         slopes = np.concatenate([secant[:1], 2 / (1 / secant[1:] + 1 / secant[:-1]), secant[-1:]])
         radial = cls(x.shape[1], knots)
         for name, values in (("inputs", inputs), ("outputs", outputs), ("slopes", slopes)):
-            setattr(radial, name, torch.tensor(values, dtype=torch.get_default_dtype()))
-        return radial
+            setattr(radial, name, torch.as_tensor(values))
+        return radial.to(x)
 
     def settings(self) -> dict:
         """The arguments that rebuild this bijection."""

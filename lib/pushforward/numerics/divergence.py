@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import InputError
-from pushforward.numerics.jacobian import Velocity, velocity_and_jacobian
+from pushforward.numerics.jacobian import Velocity, velocity_and_jacobian, velocity_and_tangent
 from pushforward.shapes import PerPoint, Points, Time
 
 VelocityAndDivergence = Callable[[Time, Points], tuple[Points, PerPoint]]
@@ -68,7 +68,7 @@ class Hutchinson:
             probe = probe.sign()
 
         def estimate(t: Time, y: Points) -> tuple[Points, PerPoint]:
-            v, tangent = torch.func.jvp(lambda p: velocity(t, p), (y,), (probe,))
+            v, tangent = velocity_and_tangent(velocity, t, y, probe)
             return v, (probe * tangent).sum(1)
 
         return estimate

@@ -1,6 +1,6 @@
 """The figures: arrays in, a matplotlib figure out. Nothing here trains, and nothing is computed that a table shows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,7 +13,7 @@ def densities(panels: Mapping[str, tuple[np.ndarray, np.ndarray]], extent: float
     """A column a law: the true density above, the learned one below, on one colour scale a column.
 
     Args:
-        panels: by title, densities (true, learned) on a grid over [−extent, extent]², [rows, columns], first row lowest.
+        panels: by title, densities (true, learned) on a grid over [−extent, extent]², first row lowest.
     """
     fig, axes = plt.subplots(2, len(panels), figsize=(2.6 * len(panels), 5.4), squeeze=False)
     for column, (title, (true, learned)) in enumerate(panels.items()):
@@ -48,7 +48,7 @@ def there_and_back(forward: np.ndarray, backward: np.ndarray, extent: float, col
         angle = np.arctan2(latent[:, 1], latent[:, 0])
         picks = np.linspace(0, len(paths) - 1, columns).round().astype(int)
         for ax, stop in zip(axes[row], picks, strict=True):
-            ax.scatter(paths[stop, :, 0], paths[stop, :, 1], c=angle, s=0.4, cmap="twilight", linewidths=0)
+            ax.scatter(paths[stop, :, 0], paths[stop, :, 1], c=angle, s=1.0, cmap="hsv", linewidths=0)
             ax.set(xticks=[], yticks=[])
         axes[row, 0].set_title("data" if row == 0 else "noise")
         axes[row, -1].set_title("noise" if row == 0 else "data")
@@ -74,7 +74,7 @@ def blocks(
     """What each block did: ``level`` (say the KL to the truth) after it, and how far it moved the points.
 
     Args:
-        curves: by case, a row a stage with ``level``, ``seconds`` (of training so far) and, after the start, ``movement``.
+        curves: by case, a row a stage with ``level``, ``seconds`` (of training so far) and ``movement``.
         reference: level by name, drawn as horizontal lines: published values, baselines.
     """
     fig, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.2))
@@ -92,6 +92,7 @@ def blocks(
     left.set(xlabel="block", ylabel=f"{level} (nats)", xticks=range(max(map(len, curves.values()))))
     middle.set(xlabel="CPU-seconds of training", ylabel=f"{level} (nats)")
     right.set(xlabel="block", ylabel=r"movement $E|T_k(x)-x|^2$", yscale="log")
+    right.set_xticks(range(1, max(map(len, curves.values()))))
     if positive:
         left.set_yscale("log")
         middle.set_yscale("log")
@@ -126,12 +127,12 @@ def mmd(tests: Mapping[str, tuple[float, float]]) -> Figure:
     return fig
 
 
-def patches(rows: Mapping[str, np.ndarray], unpack: Callable[[np.ndarray], np.ndarray], count: int = 16) -> Figure:
-    """A row a source, ``count`` pictures each; ``unpack`` turns one point into its picture [8, 8]."""
+def patches(rows: Mapping[str, np.ndarray], count: int = 16) -> Figure:
+    """A row a source with its first ``count`` pictures [n, height, width], each on its own grey scale."""
     fig, axes = plt.subplots(len(rows), count, figsize=(0.62 * count, 0.75 * len(rows)), squeeze=False)
-    for line, (title, points) in zip(axes, rows.items(), strict=True):
-        for ax, point in zip(line, points, strict=False):
-            ax.imshow(unpack(point), cmap="gray")
+    for line, (title, pictures) in zip(axes, rows.items(), strict=True):
+        for ax, picture in zip(line, pictures[:count], strict=True):
+            ax.imshow(picture, cmap="gray")
             ax.set(xticks=[], yticks=[])
             ax.grid(False)
         line[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=8)

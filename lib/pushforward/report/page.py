@@ -39,7 +39,9 @@ def build(profile: str) -> tuple[Path, Summary]:
         summary=summary,
         sections=sections(folder, rows, runs),
         rows=rows,
-        stand_ins=sorted({item["name"] for run in runs.values() for item in stand_ins(run)}),
+        stand_ins=sorted(
+            {f"{item['name']} for {item['stand_in_for']}" for run in runs.values() for item in stand_ins(run)}
+        ),
         runs=list(runs.values()),
         commits=sorted({commit(run) for run in runs.values()}),
         minutes=training_minutes(runs),

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Protocol
 
 from pushforward import paths
 from pushforward.errors import InputError
@@ -29,6 +29,31 @@ def check_name(name: str) -> str:
     if not NAME.fullmatch(name):
         raise InputError(f"{name!r} is no name for a result: expected the notebook's number and words, 01-rose-blocks")
     return name
+
+
+class Data(Protocol):
+    """What is told of a data set: ``pushforward.datasets.Split`` has it."""
+
+    name: str
+    source: str
+    licence: str
+    stand_in_for: str | None
+
+    @property
+    def sha256(self) -> str:
+        """Of the points."""
+
+
+class Trained(Protocol):
+    """What is told of a training, which may be older than this process: ``pushforward.experiment.Result`` has it."""
+
+    key: str
+    split: Data
+    surroundings: dict[str, Any]
+
+    @property
+    def history(self) -> Any:
+        """Has ``seconds``, the CPU-seconds of training."""
 
 
 class Run:
@@ -61,33 +86,32 @@ class Run:
 
     def save(
         self,
+        trained: Iterable[Trained] = (),
         *,
+        data: Iterable[Data] = (),
         solver: Mapping[str, Any] | None = None,
         function_evaluations: int | None = None,
-        data: Iterable[Mapping[str, Any]] = (),
-        training_seconds: float | None = None,
-        trained: Iterable[Mapping[str, Any]] = (),
         **facts: Any,
     ) -> str:
         """Write ``results/<profile>/runs/<name>.json``, atomically; returns the name.
 
         Args:
+            trained: every training that the numbers rest on, also those whose flows came out of the cache.
+            data: data sets beside those of ``trained``.
             solver: method, steps or tolerances.
             function_evaluations: of the velocity, in training.
-            data: per data set ``name``, ``sha256``, ``source`` and ``stand_in`` (true where it replaces the real one).
-            training_seconds: CPU-seconds of training over all seeds, also where the flows came out of the cache.
-            trained: ``surroundings`` of each training: a cached flow may be older than this process.
             facts: anything else that JSON can hold.
         """
+        trained = list(trained)
         record = {
             "name": self.name,
             "profile": self.profile,
             **self._given,
             "solver": dict(solver or {}),
             "function_evaluations": function_evaluations,
-            "data": [dict(item) for item in data],
-            "training_seconds": training_seconds,
-            "trained": [dict(item) for item in trained],
+            "data": _told([*data, *(each.split for each in trained)]),
+            "training_seconds": round(sum(each.history.seconds for each in trained), 3),
+            "trained": [{"key": each.key, **each.surroundings} for each in trained],
             **facts,
             "started": self._started.isoformat(timespec="seconds"),
             "wall_seconds": round(time.monotonic() - self._wall, 3),
@@ -98,6 +122,13 @@ class Run:
         }
         write_json(paths.results(self.profile) / "runs" / f"{self.name}.json", public(record))
         return self.name
+
+
+def _told(data: Iterable[Data]) -> list[dict[str, Any]]:
+    """Each data set once, whatever the number of seeds trained on it."""
+    names = ("name", "source", "licence", "stand_in_for", "sha256")
+    by_hash = {item.sha256: {name: getattr(item, name) for name in names} for item in data}
+    return list(by_hash.values())
 
 
 def gpu_peak_memory() -> float | None:

@@ -19,6 +19,7 @@ from pushforward.report.summary import exact, load_runs, measured, number, summa
 LIMIT = 5_000_000  # bytes in all: the repository holds what a reader needs, not what a rerun gives
 PATTERNS = ("results.csv", "tables/*", "runs/*.json", "figures/*.png")
 PROFILES = ("paper", "quick", "smoke")  # in the README the heaviest run comes first
+SHOWN = ("nll", "nll-excess", "seconds")  # besides what is published; the rest stands on the page
 START, END = "<!-- results:start -->", "<!-- results:end -->"
 
 
@@ -83,7 +84,8 @@ def _profile(folder: Path, known: dict[str, Published]) -> str:
     if not (folder / "results.csv").is_file():
         return ""
     rows, runs = read_rows(folder / "results.csv"), load_runs(folder / "runs")
-    lines = [_line(row, known, folder) for row in rows if row.published is not None or row.better == "check"]
+    shown = [r for r in rows if r.published is not None or r.better == "check" or r.parts[3] in SHOWN]
+    lines = [_line(row, known, folder) for row in shown]
     run = next(iter(runs.values()))
     minutes = training_minutes(runs)
     made = f"commit {str(run['commit'])[:10]}, {run['gpu'] or run['cpu']}, {number(minutes)} CPU-minutes of training"

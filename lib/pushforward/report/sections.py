@@ -140,7 +140,7 @@ def _note(paper: Published | None, notes: list[str]) -> int | None:
 
 def stand_ins(run: dict[str, Any]) -> list[dict[str, Any]]:
     """The data sets of a run that stand in for real ones."""
-    return [item for item in run.get("data", []) if item.get("stand_in")]
+    return [item for item in run.get("data", []) if item["stand_in_for"]]
 
 
 def commit(run: dict[str, Any]) -> str:

@@ -74,7 +74,7 @@ def load_runs(folder: Path) -> dict[str, dict[str, Any]]:
 
 def training_minutes(runs: dict[str, dict[str, Any]]) -> float:
     """CPU-minutes of training over all runs."""
-    return sum(run["training_seconds"] or 0.0 for run in runs.values()) / 60
+    return sum(run["training_seconds"] for run in runs.values()) / 60
 
 
 def number(value: float | None, digits: int | None = None) -> str:

@@ -1,0 +1,154 @@
+"""One tiny instance of every bijection, and small tools that several tests share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from pushforward.datasets import Split
+from pushforward.datasets.preprocessing import Scale
+from pushforward.families import JKO, Stage, TrainingHistory
+from pushforward.fit import FitHistory
+from pushforward.flows import Affine, Bijection, Chain, Flow, ODEBijection, Radial
+from pushforward.nets import MLP, Gated, Lattice
+from pushforward.numerics import Adaptive, FixedGrid
+from torch import Tensor, nn
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(*shape, generator=generator(seed), dtype=torch.float64).to(dtype)
+
+
+def student(n: int, dim: int, freedom: float = 4.0, seed: int = 0) -> Tensor:
+    """A heavy-tailed elliptical law: a normal draw over the root of a chi-square draw, then sheared."""
+    chi2 = normal(n, int(freedom), seed=seed + 1).square().sum(1, keepdim=True)
+    shear = torch.eye(dim, dtype=torch.float64) + 0.5 * torch.ones(dim, dim, dtype=torch.float64).tril(-1)
+    return normal(n, dim, seed=seed) * (freedom / chi2).sqrt() @ shear.T + 1.0
+
+
+@torch.no_grad()
+def randomised(module: nn.Module, scale: float = 0.5, seed: int = 0) -> nn.Module:
+    """The module with every parameter drawn anew: new networks start at zero, where most mistakes are invisible."""
+    random = generator(seed)
+    for parameter in module.parameters():
+        parameter.copy_(scale * torch.randn(parameter.shape, generator=random, dtype=torch.float64))
+    return module
+
+
+def jacobian(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """∂f_i/∂x_j at every point [n, i, j], by reverse mode, one output coordinate at a time."""
+    x = x.detach().requires_grad_()
+    y = function(x)
+    rows = [torch.autograd.grad(y[:, i].sum(), x, retain_graph=True)[0] for i in range(y.shape[1])]
+    return torch.stack(rows, 1)
+
+
+class LinearVelocity(nn.Module):
+    """v(x) = Ax + b, the identity at first: the field whose JKO step has a closed form."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+        self.matrix = nn.Parameter(torch.zeros(dim, dim))
+        self.offset = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, t: float, x: Tensor) -> Tensor:
+        return x @ self.matrix.T + self.offset
+
+    def velocity_and_jacobian(self, t: float, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self(t, x), self.matrix.expand(len(x), -1, -1)
+
+
+def split_of(train: Tensor, held_out: Tensor | None = None) -> Split:
+    """The points as a data set; validation and test points are ``held_out``, or the training points themselves."""
+    held_out = train if held_out is None else held_out
+    return Split(train, held_out, held_out, "points", "drawn by a test", "none needed", Scale(train.shape[1]))
+
+
+def exact_moments(n: int, mean: Tensor, sd: Tensor, seed: int = 0) -> Tensor:
+    """n points whose mean and (diagonal) covariance are these exactly, not only on average."""
+    z = normal(n, len(mean), seed=seed)
+    return mean + sd * Affine.fit(z)(z)
+
+
+def minimise(stage: Stage) -> None:
+    """The exact minimum on all points of a stage, by L-BFGS: no minibatch noise blurs a closed form."""
+    parameters = list(stage.module.parameters())
+    optimiser = torch.optim.LBFGS(
+        parameters, max_iter=200, tolerance_grad=1e-11, tolerance_change=0, history_size=20, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        loss = stage.objective(stage.points, generator()).total
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+
+
+def walk(
+    family: JKO, split: Split, train: Callable[[Stage], None] = minimise, seed: int = 0
+) -> tuple[Flow, TrainingHistory]:
+    """What ``pf.train`` does with a family, with another trainer in the place of ``fit``."""
+    flow, history = family.build(split), TrainingHistory()
+    for stage in family.stages(flow, split, history, seed):
+        stage.module.train()
+        train(stage)
+        stage.module.eval()
+        history.fits[stage.name] = FitHistory()
+    return flow.eval(), history
+
+
+@dataclass(frozen=True)
+class Case:
+    """``build(dtype)`` gives the bijection in evaluation mode; ``dim`` is that of its points."""
+
+    name: str
+    build: Callable[[torch.dtype], Bijection]
+    dim: int
+    round_trip: float  # in float64, largest coordinate error
+
+    def points(self, n: int = 16, dtype: torch.dtype = torch.float64) -> Tensor:
+        return normal(n, self.dim, seed=5, dtype=dtype)
+
+
+def _affine(dtype: torch.dtype) -> Bijection:
+    return Affine.fit(student(500, 3).to(dtype))
+
+
+def _radial(dtype: torch.dtype) -> Bijection:
+    return Radial.fit(student(500, 3).to(dtype), knots=12)
+
+
+def _ode(velocity: nn.Module, *arguments: object, scale: float) -> Callable[[torch.dtype], Bijection]:
+    return lambda dtype: ODEBijection(randomised(velocity, scale), *arguments).to(dtype)
+
+
+def _adaptive(dtype: torch.dtype) -> Bijection:
+    tolerance = 1e-11 if dtype == torch.float64 else 1e-6
+    velocity = randomised(MLP(3, (8,), "silu", time=True))
+    return ODEBijection(velocity, Adaptive(tolerance, tolerance)).to(dtype)
+
+
+def _chain(dtype: torch.dtype) -> Bijection:
+    ode = ODEBijection(randomised(Gated(3, 4)), FixedGrid(2), "discrete").to(dtype)
+    return Chain(3, [_affine(dtype), _radial(dtype), ode])
+
+
+_MAPS = [
+    Case("affine", _affine, 3, 1e-13),
+    Case("radial", _radial, 3, 1e-13),
+    # A fixed grid is inverted by defect correction, to a few roundings.
+    Case("discrete-lattice", _ode(Lattice(2, (12, 9), 3.0), FixedGrid(3), "discrete", scale=0.3), 2, 1e-12),
+    Case("discrete-mlp", _ode(MLP(3, (8, 8), "tanh", time=True), FixedGrid(2), "discrete", scale=0.5), 3, 1e-12),
+    Case("discrete-gated", _ode(Gated(3, 5), FixedGrid(4, "midpoint"), "discrete", scale=0.4), 3, 1e-12),
+    Case("trace-fixed-grid", _ode(MLP(3, (8, 8, 8), "silu"), FixedGrid(60), scale=0.4), 3, 1e-12),
+    Case("trace-adaptive", _adaptive, 3, 1e-10),
+    Case("chain", _chain, 3, 1e-12),
+]
+CASES = {case.name: case for case in _MAPS}
+WITH_PARAMETERS = {name: case for name, case in CASES.items() if name not in ("affine", "radial")}

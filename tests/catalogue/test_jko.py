@@ -1,0 +1,138 @@
+"""The JKO cases: settings are checked by name, measurements agree with the metrics they stand for."""
+
+import math
+
+import pytest
+import torch
+
+from pushforward import metrics
+from pushforward.catalogue import jko
+from pushforward.errors import InputError
+from pushforward.report.results import Recorder
+
+TINY = {
+    "velocity": {"kind": "lattice", "sizes": [16, 8]},
+    "blocks": 2,
+    "pool": 2000,
+    "stop_ratio": 0.0,
+    "fit": {"iterations": 15, "batch": 200, "lr": 0.05},
+}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PUSHFORWARD_ARTIFACTS", str(folder / "artifacts"))
+        patch.setenv("PUSHFORWARD_RESULTS", str(folder / "results"))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def case(home):
+    return jko.planar("8-gaussians", TINY, seeds=range(2))
+
+
+def test_settings_become_a_family():
+    family = jko.family(TINY | {"precondition": ["affine", "radial"]})
+    assert family.blocks == 2 and family.precondition == ("affine", "radial")
+    assert family.fit.iterations == 15 and family.fit.lr == 0.05
+
+
+@pytest.mark.parametrize(("settings", "word"), [({"block": 2}, "block"), ({"fit": {"rate": 1.0}}, "rate")])
+def test_a_misspelt_setting_is_named_with_those_that_exist(settings, word):
+    with pytest.raises(InputError, match=rf"has {word}, which .* it knows .*"):
+        jko.family(settings)
+
+
+def test_an_unknown_law_is_an_error():
+    with pytest.raises(InputError, match="dahlia"):
+        jko.planar("dahlia", TINY)
+
+
+def test_a_seed_each_and_no_two_alike(case):
+    assert len(case.nll) == len(case.seconds) == len(case.samples) == 2
+    assert case.nll[0].value != case.nll[1].value
+    assert not torch.equal(case.samples[0], case.samples[1])
+
+
+def test_the_excess_is_the_paired_kl_and_agrees_with_nll_minus_entropy(case):
+    result = case.results[0]
+    assert case.excess[0] == metrics.kl_to_truth(case.law, result.flow, result.split.test)
+    assert abs(case.excess[0].value - (case.nll[0].value - case.law.entropy().value)) < 4 * case.nll[0].se
+
+
+def test_the_curve_ends_at_the_validation_kl_of_the_flow(case):
+    curve = case.curve()
+    val = case.results[0].split.val
+    assert len(curve) == 3 and math.isnan(curve[0]["movement"])
+    assert curve[-1]["KL"] == pytest.approx(metrics.kl_to_truth(case.law, case.flow, val).value, abs=1e-4)
+    assert curve[-1]["seconds"] == pytest.approx(case.seconds[0])
+    assert curve[-1]["KL"] < curve[0]["KL"]
+
+
+def test_density_grids_hold_the_densities_rows_upwards(case):
+    true, learned = case.density_grids(resolution=30)
+    cell = (2 * jko.EXTENT / 30) ** 2
+    assert true.sum() * cell == pytest.approx(1, abs=0.02) and learned.sum() * cell == pytest.approx(1, abs=0.05)
+    row, column = 22, 4
+    point = torch.tensor([[(column + 0.5) / 30, (row + 0.5) / 30]]) * 2 * jko.EXTENT - jko.EXTENT
+    assert true[row, column] == pytest.approx(float(case.law.log_prob(point).exp()), rel=1e-4)
+    assert learned[row, column] == pytest.approx(float(case.flow.log_prob(point).exp()), rel=1e-4)
+
+
+def test_paths_start_and_end_where_the_map_does(case):
+    forward, backward = case.paths(50, stops=9)
+    x = case.test[:50]
+    assert torch.allclose(torch.as_tensor(forward[0]), x)
+    assert torch.allclose(torch.as_tensor(forward[-1]), case.flow.bijection(x), atol=5e-3)
+    assert torch.allclose(
+        torch.as_tensor(backward[-1]), case.flow.bijection.inverse(torch.as_tensor(backward[0])), atol=5e-3
+    )
+
+
+def test_tighter_tolerance_smaller_round_trip(case):
+    (_, loose), (_, tight) = case.round_trip_at([1e-3, 1e-8])
+    assert tight < 1e-5 < loose
+
+
+def test_rows_carry_bounds_and_the_checks_can_fail(case, home, monkeypatch):
+    record = Recorder("01-jko-2d", "smoke")
+    case.record(record, "01-jko-2d", resolution=120)
+    rows = {row.id: row for row in record.rows}
+    assert rows["jko/8-gaussians/jko-iflow/nll-excess"].n == 2
+    for quantity in (
+        "mmd",
+        "mmd-threshold",
+        "round-trip",
+        "seconds",
+        "integral",
+        "nll-solver-gap",
+        "round-trip-float64",
+    ):
+        assert f"jko/8-gaussians/jko-iflow/{quantity}" in rows
+    assert rows["jko/8-gaussians/jko-iflow/round-trip"].verdict == "holds"
+    monkeypatch.setattr(jko, "FLOAT32_ROUND_TRIP", 0.0)
+    broken = Recorder("01-jko-2d", "smoke")
+    case.record(broken, "01-jko-2d", resolution=120)
+    assert {row.id: row.verdict for row in broken.rows}["jko/8-gaussians/jko-iflow/round-trip"] == "fails"
+
+
+def test_real_data_stands_beside_its_gaussian(home):
+    settings = TINY | {"velocity": {"kind": "gated", "filters": 8}, "blocks": 1, "h0": 1.0}
+    study = jko.real("digits", settings, profile="smoke")
+    split = study.results[0].split
+    mean, covariance = split.train.double().mean(0), torch.cov(split.train.double().T, correction=0)
+    exact = torch.distributions.MultivariateNormal(mean, covariance).log_prob(split.test.double()).mean()
+    assert study.gaussian.value == pytest.approx(-float(exact), abs=1e-2)
+    assert study.pictures(split.test[:3]).shape == (3, 8, 8)
+    assert torch.allclose(
+        torch.as_tensor(study.pictures(split.test[:3])).reshape(3, 64) / 17, split.test[:3], atol=1e-5
+    )
+
+
+def test_an_absent_data_set_names_the_mend(monkeypatch, tmp_path):
+    monkeypatch.setenv("PUSHFORWARD_DATA", str(tmp_path))
+    monkeypatch.setattr("pushforward.paths.cache", lambda: tmp_path / "cache")
+    rows = {row["data set"]: row["status"] for row in jko.data_table(["digits", "bsds300"])}
+    assert rows == {"digits": "present", "bsds300": "data absent: make data"}
