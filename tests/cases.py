@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
+
 from pushforward.datasets import Split
 from pushforward.datasets.preprocessing import Scale
 from pushforward.families import JKO, Stage, TrainingHistory
@@ -11,7 +13,6 @@ from pushforward.fit import FitHistory
 from pushforward.flows import Affine, Bijection, Chain, Flow, ODEBijection, Radial
 from pushforward.nets import MLP, Gated, Lattice
 from pushforward.numerics import Adaptive, FixedGrid
-from torch import Tensor, nn
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -78,7 +79,7 @@ def minimise(stage: Stage) -> None:
     """The exact minimum on all points of a stage, by L-BFGS: no minibatch noise blurs a closed form."""
     parameters = list(stage.module.parameters())
     optimiser = torch.optim.LBFGS(
-        parameters, max_iter=200, tolerance_grad=1e-11, tolerance_change=0, history_size=20, line_search_fn="strong_wolfe"
+        parameters, max_iter=200, tolerance_grad=1e-11, tolerance_change=0, line_search_fn="strong_wolfe"
     )
 
     def closure() -> Tensor:

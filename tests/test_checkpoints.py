@@ -3,6 +3,7 @@ import os
 import pytest
 import safetensors.torch
 import torch
+
 from pushforward.checkpoints import load_tensors, save_tensors
 from pushforward.errors import CheckpointError
 

@@ -3,6 +3,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
+
 from cases import normal
 from pushforward.checkpoints import load_tensors, save_tensors
 from pushforward.errors import CheckpointError, InputError, NonFinite
@@ -12,7 +14,6 @@ from pushforward.flows import ODEBijection
 from pushforward.nets import MLP
 from pushforward.numerics import FixedGrid, Hutchinson
 from pushforward.objectives import JKOObjective, Loss
-from torch import nn
 
 POINTS = normal(300, 2) * 2
 CONFIG = FitConfig(iterations=12, batch=32, lr=1e-2, warmup=3, log_every=4)
@@ -320,5 +321,3 @@ def test_a_checkpoint_with_a_part_missing_is_refused(tmp_path, lost):
     save_tensors(path, tensors, note)
     with pytest.raises(CheckpointError, match="does not fit this module"):
         train(checkpoint=path)
-
-

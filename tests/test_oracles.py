@@ -4,8 +4,10 @@ import math
 from itertools import pairwise
 
 import pytest
-import pushforward as pf
 import torch
+from torch import nn
+
+import pushforward as pf
 from cases import LinearVelocity, exact_moments, generator, minimise, normal, randomised, split_of, walk
 from pushforward.errors import NotInvertible
 from pushforward.families import JKO, jko
@@ -15,7 +17,6 @@ from pushforward.metrics import check_integral, integral, kl_to_truth
 from pushforward.nets import NETS
 from pushforward.numerics import Adaptive, FixedGrid
 from pushforward.objectives import JKOObjective
-from torch import nn
 
 MEAN = torch.tensor([1.5, -0.5], dtype=torch.float64)
 SD = torch.tensor([3.0, 0.4], dtype=torch.float64)
@@ -129,7 +130,9 @@ def test_the_training_loop_comes_to_the_same_trajectory(linear):
 
 # --- densities integrate to one ---------------------------------------------------------------------------------------
 
-MIXTURE = pf.distributions.GaussianMixture([0.5, 0.3, 0.2], [[-1.5, 0.0], [1.0, 1.2], [1.2, -1.0]], scales=[0.5, 0.4, 0.6])
+MIXTURE = pf.distributions.GaussianMixture(
+    [0.5, 0.3, 0.2], [[-1.5, 0.0], [1.0, 1.2], [1.2, -1.0]], scales=[0.5, 0.4, 0.6]
+)
 CONFIG = FitConfig(iterations=60, batch=400, lr=1e-2, warmup=5)
 
 
@@ -139,9 +142,9 @@ def drawn(n, seed):
 
 @pytest.fixture(scope="module", params=["lattice", "mlp"])
 def trained(request):
-    """A briefly trained flow, its history, and the losses of every block at rest and after training."""
-    velocity = {"kind": "lattice", "sizes": (16, 8)} if request.param == "lattice" else {"kind": "mlp", "widths": (24, 24)}
-    family = JKO(velocity=velocity, blocks=3, h0=0.5, stop_ratio=0, fit=CONFIG)
+    """A briefly trained flow and its history."""
+    velocity = {"lattice": {"kind": "lattice", "sizes": (16, 8)}, "mlp": {"kind": "mlp", "widths": (24, 24)}}
+    family = JKO(velocity[request.param], blocks=3, h0=0.5, stop_ratio=0, fit=CONFIG)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jko, "PUSH_BATCH", 2000)  # fewer points to look for folds at: the integral will tell
         return pf.train(family, split_of(drawn(4000, 0), drawn(4000, 1)), device="cpu")

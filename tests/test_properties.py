@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from cases import CASES, WITH_PARAMETERS, generator, jacobian
 from pushforward.flows import Flow, load_flow
 from pushforward.metrics import round_trip

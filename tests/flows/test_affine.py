@@ -1,9 +1,10 @@
 import pytest
 import torch
+from torch.distributions import MultivariateNormal
+
 from cases import normal, student
 from pushforward.errors import InputError
 from pushforward.flows import Affine, Flow
-from torch.distributions import MultivariateNormal
 
 
 def test_a_fitted_affine_flow_is_the_full_covariance_gaussian():

@@ -1,4 +1,5 @@
 import torch
+
 from cases import LinearVelocity, normal, randomised, student
 from pushforward.flows import Affine, Chain, ODEBijection, Radial
 from pushforward.numerics import FixedGrid

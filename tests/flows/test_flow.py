@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from torch.distributions import MultivariateNormal
+
 from cases import generator, normal, student
 from pushforward.errors import InputError
 from pushforward.flows import Affine, Chain, Flow
 from pushforward.flows.flow import standard_normal_log_prob
-from torch.distributions import MultivariateNormal
 
 
 def test_standard_normal_log_prob():

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from cases import normal
 from pushforward.errors import NotConverged
 from pushforward.flows.inversion import CERTIFIED, invert

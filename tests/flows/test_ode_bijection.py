@@ -2,6 +2,8 @@ import math
 
 import pytest
 import torch
+from torch import nn
+
 from cases import LinearVelocity, generator, jacobian, normal, randomised
 from pushforward.errors import InputError, NonFinite, NotConverged, NotInvertible
 from pushforward.flows import Chain, Flow, ODEBijection, with_solver
@@ -9,7 +11,6 @@ from pushforward.flows.ode import BARRIER
 from pushforward.metrics import round_trip
 from pushforward.nets import MLP
 from pushforward.numerics import Adaptive, Exact, FiniteDifference, FixedGrid, Hutchinson
-from torch import nn
 
 X = normal(12, 3)
 

@@ -1,9 +1,10 @@
 import pytest
 import torch
+from scipy import stats
+
 from cases import jacobian, normal, student
 from pushforward.errors import InputError
 from pushforward.flows import Affine, Chain, Radial
-from scipy import stats
 
 DIM = 3
 

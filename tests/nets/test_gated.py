@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from cases import jacobian, normal, randomised
 from pushforward.errors import InputError
 from pushforward.nets import NETS, Gated
@@ -28,7 +29,8 @@ def test_the_gradient_of_the_divergence_is_right():
     names = [name for name, _ in velocity.named_parameters()]
 
     def divergence(y, *weights):
-        return torch.func.functional_call(_Divergence(velocity), {f"net.{n}": w for n, w in zip(names, weights)}, (y,))
+        named = {f"net.{name}": weight for name, weight in zip(names, weights, strict=True)}
+        return torch.func.functional_call(_Divergence(velocity), named, (y,))
 
     assert torch.autograd.gradcheck(divergence, (x, *velocity.parameters()))
 

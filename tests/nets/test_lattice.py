@@ -1,10 +1,11 @@
 import pytest
 import torch
+from scipy.interpolate import BSpline
+
 from cases import generator, jacobian, normal, randomised
 from pushforward.errors import InputError
 from pushforward.nets import NETS, Lattice
 from pushforward.nets.lattice import _Spline
-from scipy.interpolate import BSpline
 
 RADIUS = 2.0
 

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+
 from cases import generator, jacobian, normal
 from pushforward.errors import InputError
 from pushforward.nets import MLP, Lattice
@@ -60,6 +61,13 @@ def test_finite_difference_is_unbiased_for_the_smoothed_field():
     assert_mean(values, waves_divergence(POINT, sigma))
     with pytest.raises(AssertionError):  # the smoothing is no rounding error: this many draws tell it from v itself
         assert_mean(values, waves_divergence(POINT))
+
+
+def test_finite_difference_looks_forward_along_its_probe():
+    x, noise = normal(6, 3), torch.randn(6, 3, generator=generator(7), dtype=torch.float64)
+    sigma = 0.3 / math.sqrt(3)
+    _, found = FiniteDifference(0.3)(waves, x, generator(7))(0.0, x)
+    torch.testing.assert_close(found, (noise * (waves(0.0, x + sigma * noise) - waves(0.0, x))).sum(1) / sigma)
 
 
 @pytest.mark.parametrize("sigma0", [1e-3, 0.02, 5.0])

@@ -1,4 +1,5 @@
 import torch
+
 from cases import jacobian, normal
 from pushforward.numerics import velocity_and_jacobian
 from pushforward.numerics.jacobian import velocity_and_tangent

@@ -2,10 +2,11 @@ import math
 
 import pytest
 import torch
+from torch import nn
+
 from cases import normal
 from pushforward.errors import InputError, NotConverged
 from pushforward.numerics import Adaptive, FixedGrid, Solver
-from torch import nn
 
 START = torch.tensor([[0.3, 1.2], [1.1, 0.7]], dtype=torch.float64)
 

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+
 from cases import LinearVelocity, generator, normal, randomised
 from pushforward.errors import InputError
 from pushforward.flows import Flow, ODEBijection

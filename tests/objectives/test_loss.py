@@ -1,4 +1,5 @@
 import torch
+
 from pushforward.objectives import JKOObjective, Loss, Objective
 
 

@@ -55,7 +55,7 @@ def _newton(
         defect = z - value
         if (_roundings(defect, z) <= CERTIFIED).all():
             return x
-        direction = torch.linalg.solve_ex(jacobian, defect)[0]  # a singular Jacobian leaves a point that is counted below
+        direction = torch.linalg.solve_ex(jacobian, defect)[0]  # a singular Jacobian gives NaN, counted below
         length = torch.ones(len(x), 1, dtype=x.dtype, device=x.device)
         for _ in range(HALVINGS):
             worse = (z - forward(x + length * direction)).norm(dim=1) >= defect.norm(dim=1)
