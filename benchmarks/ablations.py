@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from benchmarks.paper_faithful import AdjointGrid
-from benchmarks.problem import Problem, zero_last_layer
+from benchmarks.problem import Problem, rose, zero_last_layer
 from benchmarks.recipe import OURS, Recipe, Timed, plain_paper_network, warm_up
 from benchmarks.settings import Say, Settings
-from benchmarks.sheet import Sheet
+from benchmarks.sheet import CASE, Sheet
 from pushforward.numerics import FiniteDifference, FixedGrid
 from pushforward.report.results import Row
 
@@ -62,16 +62,16 @@ IDEAS = (
 
 
 def run(settings: Settings, say: Say) -> list[Row]:
-    """Rows ``bench/jko-rose/<idea>/time-to-nll``: ratios above one pay; the note says what our recipe keeps."""
+    """Rows ``<idea>/time-to-nll``: ratios above one pay; the note says what our recipe keeps."""
     sheet = Sheet("ablations", asdict(settings) | {"ours": START.settings(), "target": TARGET}, settings.seeds)
-    held_out = min(settings.held_out, HELD_OUT)
-    problems = {affine: Problem.rose(settings.points, held_out, affine) for affine in (True, False)}
+    split = rose(settings.points, min(settings.held_out, HELD_OUT))
+    problems = {affine: Problem.of(split, affine) for affine in (True, False)}
     ideas = [idea for idea in IDEAS if not idea.other.fit.compile or shutil.which("c++")]
     warm_up(problems[True], [START, TRACE, FD, ADJOINT])
     rounds = [_round(ideas, problems, seed, settings.ablation_limit, say) for seed in settings.seeds]
     for idea in ideas:
         add(sheet, idea, [timed[idea.name] for timed in rounds])
-    return sheet.save()
+    return sheet.save([split])
 
 
 def _round(
@@ -82,8 +82,8 @@ def _round(
     pairs = {}
     for idea in ideas:
         other, reference = idea.other.time_to(problems[idea.affine], seed, TARGET, limit), references[idea.reference]
-        pairs[idea.name] = (other, reference) if idea.kept else (reference, other)
-        say(f"seed {seed}, {idea.name}: without {pairs[idea.name][0].seconds:.2f} s, with {pairs[idea.name][1].seconds:.2f} s")
+        without, with_ = pairs[idea.name] = (other, reference) if idea.kept else (reference, other)
+        say(f"seed {seed}, {idea.name}: without {without.seconds:.2f} s, with {with_.seconds:.2f} s")
     return pairs
 
 
@@ -93,4 +93,4 @@ def add(sheet: Sheet, idea: Idea, pairs: Sequence[tuple[Timed, Timed]]) -> Row:
     bounds += ["at most: some gave up with it"] if not all(timed.reached for _, timed in pairs) else []
     note = "; ".join(["kept" if idea.kept else "not kept", idea.why, *bounds])
     values = [without.seconds / with_.seconds for without, with_ in pairs]
-    return sheet.add(f"bench/jko-rose/{idea.name}/time-to-nll", values, "ratio", "higher", note)
+    return sheet.add(f"{CASE}/{idea.name}/time-to-nll", values, "ratio", "higher", note)

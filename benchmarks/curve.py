@@ -27,10 +27,14 @@ class Curve:
     budget: float = math.inf
     seconds: list[float] = field(default_factory=list)
     nll: list[float] = field(default_factory=list)
-    _clock: Callable[[], float] = time.process_time
+    clock: Callable[[], float] = time.process_time
 
     def __post_init__(self) -> None:
-        self._spent, self._resumed = 0.0, self._clock()
+        self._spent, self._resumed = 0.0, self.clock()
+
+    def spent(self) -> float:
+        """CPU-seconds of training so far."""
+        return self._spent + self.clock() - self._resumed
 
     def look(self) -> float:
         """Note the NLL and the seconds spent.
@@ -38,13 +42,13 @@ class Curve:
         Raises:
             Enough: the target is reached or the budget spent.
         """
-        self._spent += self._clock() - self._resumed
+        self._spent = self.spent()
         nll = self.judge()
         self.seconds.append(self._spent)
         self.nll.append(nll)
         if nll <= self.target or self._spent >= self.budget:
             raise Enough
-        self._resumed = self._clock()
+        self._resumed = self.clock()
         return nll
 
     def time_to(self, nll: float) -> float | None:

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import pushforward as pf
+from pushforward.datasets import Split
 from pushforward.flows import Affine, ODEBijection
 from pushforward.flows.flow import standard_normal_log_prob
 from pushforward.metrics import mean_and_se
@@ -20,7 +21,7 @@ FINE = FixedGrid(4)  # of the judge; 16 steps moved the NLL of a trained block b
 
 @dataclass(frozen=True)
 class Problem:
-    """A block starts at ``x`` [n, 2]; ``held_out`` [m, 2] stand there too, with the log-determinant [m] of what led there."""
+    """A block starts at ``x`` [n, 2]; so do ``held_out`` [m, 2], with the log-determinant [m] of what led there."""
 
     x: Points
     held_out: Points
@@ -28,24 +29,27 @@ class Problem:
     h: float = H
 
     @classmethod
-    def rose(cls, points: int = 200_000, held_out: int = 5000, affine: bool = True) -> "Problem":
-        """The rose law whitened by the exact affine map, or as it stands."""
-        law = pf.distributions.rose()
-        x, z = law.sample(points, stream(0, "bench/train")), law.sample(held_out, stream(0, "bench/held-out"))
+    def of(cls, split: Split, affine: bool = True) -> "Problem":
+        """The law of ``split`` whitened by the exact affine map, or as it stands; held out is what validates."""
         if not affine:
-            return cls(x, z, torch.zeros(held_out))
-        start = Affine.fit(x)
-        return cls(start(x), *start.forward_and_log_det(z))
+            return cls(split.train, split.val, torch.zeros(len(split.val)))
+        start = Affine.fit(split.train)
+        return cls(start(split.train), *start.forward_and_log_det(split.val))
 
     @torch.no_grad()
     def nll(self, velocity: nn.Module) -> float:
-        """Held-out NLL, in nats, of the flow that ends with this block: exact trace on a fine grid, for every recipe."""
+        """Held-out NLL, in nats, of the flow that ends with this block: exact trace, fine grid, whatever the recipe."""
         z, log_det = ODEBijection(velocity, FINE, "trace", Exact()).forward_and_log_det(self.held_out)
         return mean_and_se(-(standard_normal_log_prob(z) + log_det + self.log_det)).value
 
 
+def rose(points: int, held_out: int) -> Split:
+    """Points of our rose law, to train on and to validate by."""
+    return Split.from_distribution(pf.distributions.rose(), points, held_out, 1)
+
+
 def paper_network(seed: int) -> MLP:
-    """The paper's velocity, 2-128-128-128-2 with softplus, no time input, with torch's own initial weights in all layers.
+    """The paper's velocity, 2-128-128-128-2 with softplus and no time input, all layers as torch initialises them.
 
     The library's last layer starts at zero; the paper's does not, and at its learning rate zeros cost the baseline some
     30 iterations, so both sides start from the paper's weights.

@@ -63,7 +63,7 @@ class Recipe:
         return curve
 
     def time_to(self, problem: Problem, seed: int, target: float, limit: float) -> Timed:
-        """CPU-seconds to the target NLL. A schedule that ends above it is tried again at twice its length, and counted."""
+        """CPU-seconds to the target NLL. A schedule that ends above it counts and is retried at twice its length."""
         spent, recipe = 0.0, self
         while spent < limit:
             curve = recipe.train(problem, seed, target, limit - spent)

@@ -20,14 +20,14 @@ class Settings:
     """
 
     rounds: int = 3
-    budget: float = 100.0
+    budget: float = 80.0
     points: int = 200_000
     held_out: int = 5000
     ablation_limit: float = 20.0
 
     def __post_init__(self) -> None:
         if self.rounds < 1 or not self.budget > 0:
-            raise InputError(f"rounds={self.rounds}, budget={self.budget}: expected at least one round and some seconds")
+            raise InputError(f"rounds={self.rounds}, budget={self.budget}: expected at least 1 and more than 0")
 
     @property
     def seeds(self) -> range:

@@ -1,16 +1,17 @@
 """The rows of one benchmark in the columns of results.csv, and the provenance that they name."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pushforward import paths
 from pushforward.errors import InputError
-from pushforward.report.provenance import Run
+from pushforward.report.provenance import Data, Run
 from pushforward.report.results import ID, Row, write_rows
 from pushforward.report.summary import measured
 
 PROFILE = "bench"
+CASE = "bench/jko-rose"  # topic and case of every id
 NUMBER = "99"  # a run's name begins with a notebook's number; the benchmarks stand after them all
 
 
@@ -55,9 +56,9 @@ class Sheet:
         self.rows.append(row)
         return row
 
-    def save(self, **facts: Any) -> list[Row]:
-        """Write the rows and the provenance, both atomically."""
-        self._run.save(**facts)
+    def save(self, data: Iterable[Data], **facts: Any) -> list[Row]:
+        """Write the rows and the provenance with its data sets, both atomically; returns the rows."""
+        self._run.save(data=data, **facts)
         write_rows(paths.results(PROFILE) / f"{self.name}.csv", self.rows)
         return self.rows
 

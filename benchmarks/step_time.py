@@ -2,13 +2,12 @@
 
 from dataclasses import asdict
 
-from benchmarks.problem import Problem
+from benchmarks.problem import Problem, rose
 from benchmarks.recipe import OURS, PAPER, warm_up
 from benchmarks.settings import Say, Settings
-from benchmarks.sheet import Sheet, ratios
+from benchmarks.sheet import CASE, Sheet, ratios
 from pushforward.report.results import Row
 
-CASE = "bench/jko-rose"
 STEPS = 8  # of each side in a turn
 TURNS = 3  # a round
 
@@ -17,7 +16,8 @@ def run(settings: Settings, say: Say) -> list[Row]:
     """Rows of ``step-time``: the baseline over ours, and both in seconds."""
     sides = {"paper-faithful": PAPER, "ours": OURS.but(batch=PAPER.fit.batch)}
     sheet = Sheet("step-time", asdict(settings) | {k: r.settings() for k, r in sides.items()}, settings.seeds)
-    problem = Problem.rose(settings.points, settings.held_out)
+    split = rose(settings.points, settings.held_out)
+    problem = Problem.of(split)
     warm_up(problem, sides.values())
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(TURNS * settings.rounds):
@@ -29,4 +29,4 @@ def run(settings: Settings, say: Say) -> list[Row]:
     sheet.add(f"{CASE}/ours-vs-paper-faithful/step-time", values, "ratio", "higher", note)
     for name, times in seconds.items():
         sheet.add(f"{CASE}/{name}/step-time", times, "s", "lower", f"batch {sides[name].fit.batch}")
-    return sheet.save()
+    return sheet.save([split])

@@ -24,7 +24,7 @@ PLANE = ((-7.0, 7.0), (-7.0, 7.0))
 
 
 def jko_step(mean, sd, h):
-    """One exact JKO step of N(mean, diag sd²) towards N(0, I): papers/jko-iflow §10.1."""
+    """One exact JKO step of N(mean, diag sd²) towards N(0, I), in closed form."""
     return mean / (1 + h), (sd + torch.sqrt(sd**2 + 4 * h * (1 + h))) / (2 * (1 + h))
 
 

@@ -1,4 +1,4 @@
-"""Picture laws against the mixture written out, and the recipe of papers/jko-iflow.md §9.1."""
+"""Picture laws against the mixture written out, and the recipe of xu2023's official code."""
 
 import math
 

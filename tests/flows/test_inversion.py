@@ -43,6 +43,13 @@ def test_newton_takes_over_where_they_diverge(function, dtype):
     assert asked
 
 
+def test_newton_is_damped_where_a_full_step_overshoots():
+    forward, with_jacobian, _ = diagonal(torch.atan)
+    z = Z / Z.abs().max()
+    x = invert(forward, lambda y: 20 * y, with_jacobian, z)  # far out on the flat part of the curve
+    torch.testing.assert_close(x, torch.tan(z), rtol=1e-12, atol=1e-12)
+
+
 def test_only_the_points_left_go_on():
     forward, with_jacobian, asked = diagonal(lambda x: torch.where(x > 0, 3 * x, x))
     z = torch.cat([-Z[:20].abs() - 0.1, Z[20:].abs() + 0.1])

@@ -3,7 +3,6 @@
 import math
 from os import PathLike
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ NODES_PER_PITCH = (4, 6)  # of the two entropy grids
 class ImageDensity(Distribution):
     """Σ_ij w_ij N((x_j, y_i), diag(s_x², s_y²)): w a picture, x_j and y_i linspaces of [−4, 4], s half their pitch.
 
-    Source: papers/jko-iflow.md §9.1 (Xu, Cheng, Xie 2023, official code).
+    Source: xu2023 (arXiv 2212.14424), official code.
 
     Args:
         weights: [h, w] with h, w ≥ 2, not negative; row i stands at height y_i (upwards), column j at x_j.
@@ -50,7 +49,7 @@ class ImageDensity(Distribution):
         self._rows, self._columns = self.weights.nonzero(as_tuple=True)
 
     @classmethod
-    def from_image(cls, picture: str | PathLike | np.ndarray | Tensor, name: str | None = None) -> Self:
+    def from_image(cls, picture: str | PathLike | np.ndarray | Tensor, name: str | None = None) -> "ImageDensity":
         """The law of a picture: grey values, rotated by 180°, weights = max − value; dark is dense.
 
         With y upwards the picture stands upright, and left and right are exchanged: its first row is at the top, its

@@ -34,7 +34,7 @@ class TrainingHistory:
 
     @property
     def seconds(self) -> float:
-        """CPU-seconds of training: optimiser steps, preconditioners and pushing the points."""
+        """CPU-seconds of training: preconditioners, optimiser steps, checking each block and pushing the points."""
         return sum(row["seconds"] for row in self.stages)
 
     @property
@@ -47,6 +47,7 @@ class TrainingHistory:
 class Family(Protocol):
     """Settings of one method. ``stages`` is a generator: a stage is fitted before the next computes its points."""
 
+    name: str
     algorithm_version: int
 
     def build(self, split: Split) -> Flow: ...

@@ -42,9 +42,10 @@ class Radial(Bijection):
         # Equal steps of the normal score put as many knots in the tails as the sample can place.
         reach = stats.norm.ppf(1 - 2 / len(x))
         level = stats.norm.cdf(np.linspace(-reach, reach, knots))
-        inputs = np.log(np.quantile(radius, level))
-        if not np.all(np.diff(inputs) > 0):
-            raise InputError("the radii |x| have repeated quantiles, expected a continuous law: add noise to the data")
+        quantiles = np.quantile(radius, level)
+        if not (quantiles[0] > 0 and np.all(np.diff(quantiles) > 0)):
+            raise InputError("the radii |x| have repeated quantiles or zeros, expected a continuous law: add noise")
+        inputs = np.log(quantiles)
         outputs = np.log(stats.chi.ppf(level, x.shape[1]))
         secant = np.diff(outputs) / np.diff(inputs)
         slopes = np.concatenate([secant[:1], 2 / (1 / secant[1:] + 1 / secant[:-1]), secant[-1:]])
