@@ -20,7 +20,7 @@ class Settings:
     """
 
     rounds: int = 3
-    budget: float = 80.0
+    budget: float = 60.0
     points: int = 200_000
     held_out: int = 5000
     ablation_limit: float = 20.0

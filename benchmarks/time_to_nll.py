@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import NamedTuple
 
-from benchmarks.problem import Problem, rose
+from benchmarks.problem import H, Problem, rose
 from benchmarks.recipe import LATTICE, OURS, PAPER, Timed, warm_up
 from benchmarks.settings import Say, Settings
 from benchmarks.sheet import CASE, Sheet, ratios
@@ -23,7 +23,7 @@ class Round(NamedTuple):
 def run(settings: Settings, say: Say) -> list[Row]:
     """Rows of ``time-to-nll``: two ratios to the baseline, and the seconds and the NLL behind them."""
     recipes = {"paper-faithful": PAPER.settings(), "ours": OURS.settings(), "lattice": LATTICE.settings()}
-    sheet = Sheet("time-to-nll", asdict(settings) | recipes, settings.seeds)
+    sheet = Sheet("time-to-nll", asdict(settings) | {"h": H} | recipes, settings.seeds)
     split = rose(settings.points, settings.held_out)
     problem = Problem.of(split)
     warm_up(problem, (PAPER, OURS, LATTICE))

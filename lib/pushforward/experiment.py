@@ -42,7 +42,7 @@ class Result:
 def train(
     family: Family, data: Data, *, seed: int = 0, device: str = "auto", profile: str | None = None
 ) -> tuple[Flow, TrainingHistory]:
-    """Train ``family`` on ``data`` and return the flow, in evaluation mode, with its history.
+    """Train ``family`` on ``data`` and return the flow, in evaluation mode and on the data's device, with its history.
 
     Args:
         family: settings, e.g. ``pf.JKO()``.
@@ -75,7 +75,7 @@ def train_once(
     else:
         flow, history = _train(family, split, seed, device, folder / "training", _say(name))
         made = surroundings()
-        save_flow(flow.cpu(), folder)
+        save_flow(flow, folder)
         note = {"settings": _settings(family), "seed": seed, "data": split.label, "data_sha256": split.sha256}
         write_json(folder / "result.json", note | {"history": asdict(history), "surroundings": made})
         for part in (folder / "training").glob("*"):
@@ -115,7 +115,7 @@ def pick_device(device: str) -> torch.device:
 def _train(
     family: Family, split: Split, seed: int, device: str, folder: Path | None, say: Callable[[str], None]
 ) -> tuple[Flow, TrainingHistory]:
-    where = pick_device(device)
+    where, home = pick_device(device), split.train.device
     split = _moved(split, where)
     started = time.process_time()
     flow = family.build(split).to(where)
@@ -126,7 +126,7 @@ def _train(
         history.fits[stage.name] = _fit_stage(stage, seed, folder)
     history.stages[0]["seconds"] += build_seconds
     _report(history, say)
-    return flow.eval(), history
+    return flow.to(home).eval(), history
 
 
 def _fit_stage(stage: Stage, seed: int, folder: Path | None) -> FitHistory:

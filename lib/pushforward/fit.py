@@ -26,7 +26,7 @@ class FitConfig:
 
     ``schedule`` is constant or a half cosine down to ``lr · lr_end``, after ``warmup`` linear iterations. ``clip`` is
     the largest gradient norm (0: none). ``bf16`` runs matrix products in bfloat16 under autocast, ``compile`` compiles
-    the objective; both pay on GPUs. A checkpoint is written every ``checkpoint_seconds`` where a path is given.
+    the objective. A checkpoint is written every ``checkpoint_seconds`` where a path is given.
     """
 
     iterations: int = 1000
@@ -48,6 +48,8 @@ class FitConfig:
     def __post_init__(self) -> None:
         if self.iterations < 1 or self.batch < 1:
             raise InputError(f"iterations={self.iterations}, batch={self.batch}: expected both to be at least 1")
+        if self.log_every < 1:
+            raise InputError(f"log_every is {self.log_every}, expected at least 1")
         if not self.lr > 0:
             raise InputError(f"lr is {self.lr}, expected a positive number")
         if self.optimizer not in ("adam", "adamw"):

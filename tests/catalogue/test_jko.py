@@ -59,7 +59,9 @@ def test_a_seed_each_and_no_two_alike(case):
 def test_the_excess_is_the_paired_kl_and_agrees_with_nll_minus_entropy(case):
     result = case.results[0]
     assert case.excess[0] == metrics.kl_to_truth(case.law, result.flow, result.split.test)
-    assert abs(case.excess[0].value - (case.nll[0].value - case.law.entropy().value)) < 4 * (case.nll[0].se + case.excess[0].se)
+    assert abs(case.excess[0].value - (case.nll[0].value - case.law.entropy().value)) < 4 * (
+        case.nll[0].se + case.excess[0].se
+    )
 
 
 def test_the_curve_ends_at_the_validation_kl_of_the_flow(case):

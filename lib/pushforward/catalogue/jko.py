@@ -23,6 +23,7 @@ from pushforward.seeds import stream
 from pushforward.shapes import Points
 
 MMD_POINTS = 2000
+W2_POINTS = 1000
 ROUND_TRIP_POINTS = 2000
 GAP_POINTS = 2000
 TIGHT_POINTS = 100
@@ -199,6 +200,10 @@ class PlanarCase(Case):
         """Put every measured number into the results table; ``resolution`` is that of the integral's grid."""
         super().record(record, run)
         seconds, integral = self.seconds, self.integral(resolution)
+        distances = [
+            metrics.w2(r.split.test[:W2_POINTS], s[:W2_POINTS]) for r, s in zip(self.results, self.samples, strict=True)
+        ]
+        record.add(self.id("w2"), distances, unit="1", run=run)
         record.add(self.id("nll-excess"), [e.value for e in self.excess], seconds=seconds, run=run)
         record.add(self.id("integral"), integral, unit="1", better="check", at_least=0.999, at_most=1.001, run=run)
         tight = self.round_trip_at([1e-12])[0][1]
@@ -239,6 +244,15 @@ class RealCase(Case):
     def pictures(self, points: Points) -> np.ndarray:
         """Points of 8 × 8 pictures as pictures [n, 8, 8], in grey values."""
         return self.results[0].split.preprocessing.inverse(points).reshape(-1, 8, 8).numpy()
+
+    @torch.no_grad()
+    def there_and_back(self, count: int = 16) -> dict[str, np.ndarray]:
+        """Test pictures, the noise they are sent to (drawn as if it were pictures), and what comes back."""
+        x = self.test[:count]
+        z = self.flow.bijection(x)
+        return {
+            name: self.pictures(p) for name, p in (("data", x), ("noise", z), ("back", self.flow.bijection.inverse(z)))
+        }
 
     def record_references(self, record: Recorder, run: str) -> None:
         """The rows of the Gaussian and of the elliptical law on the same test points."""

@@ -42,8 +42,10 @@ def draw_patches(image: Tensor, n: int, generator: torch.Generator) -> Points:
 
 
 def patch_points(images: Iterable[Tensor], n_each: int, generator: torch.Generator) -> Points:
-    """``n_each`` patches of every image as points x, float32 [images · n_each, 63].
+    """``n_each`` patches of every image as points x, float32 [images · n_each, 63], shuffled.
 
-    x is float32 only at the end: a difference of neighbours is often smaller than the noise, 1/256.
+    Shuffled, so that any first rows are a sample of all images. x is float32 only at the end: a difference of
+    neighbours is often smaller than the noise, 1/256.
     """
-    return torch.cat([RECIPE.forward(draw_patches(image, n_each, generator)).float() for image in images])
+    points = torch.cat([RECIPE.forward(draw_patches(image, n_each, generator)).float() for image in images])
+    return points[torch.randperm(len(points), generator=generator)]

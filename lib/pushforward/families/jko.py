@@ -14,6 +14,7 @@ from pushforward.families.stage import Stage, TrainingHistory
 from pushforward.fit import FitConfig
 from pushforward.flows import Affine, Bijection, Chain, Flow, ODEBijection, Radial, with_solver
 from pushforward.flows.flow import standard_normal_log_prob
+from pushforward.metrics import movement, movement_ratio
 from pushforward.nets import NETS
 from pushforward.numerics import Divergence, Exact, FiniteDifference, FixedGrid, Hutchinson
 from pushforward.objectives import JKOObjective
@@ -51,7 +52,8 @@ class JKO:
         warm_start: start each block from the weights of the one before.
         stop_ratio: stop once mean|T(x) − x|² / mean|T(x)|² of a block falls below it; 0 never stops.
         free_block: a last block without the movement term (h = ∞).
-        diffusion: time of a short Ornstein–Uhlenbeck step on the training points, for data without a density.
+        diffusion: time of a short Ornstein–Uhlenbeck step on the preconditioned training points, for data without a
+            density.
         pool: training points pushed from block to block: drawn from a law, or the first of a data set's.
         fit: the optimiser's settings, the same for every block.
 
@@ -93,6 +95,8 @@ class JKO:
             raise InputError(f"velocity is {self.velocity!r}, expected None or a dict such as {{'kind': 'mlp'}}")
         if self.velocity is not None and self.velocity.get("kind") not in NETS:
             raise InputError(f"velocity kind {self.velocity.get('kind')!r} is unknown, expected one of {sorted(NETS)}")
+        if self.pool < 1:
+            raise InputError(f"pool is {self.pool}, expected at least 1 point")
         if self.diffusion < 0:
             raise InputError(f"diffusion is {self.diffusion}, expected a time of at least 0")
 
@@ -137,7 +141,10 @@ class JKO:
         z, log_det = _push_with_log_det(chain, split.val)
         history.stages.append({"stage": "start", "val_nll": _nll(z, log_det), "seconds": time.process_time() - started})
         previous = None
+        stopped = False
         for k, h in enumerate(self.step_sizes()):
+            if stopped and not math.isinf(h):
+                continue  # the free block comes after the last step, whichever that was
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(stream(seed, f"init/{k}").initial_seed())
                 block = self.block(dim).to(x)
@@ -156,11 +163,11 @@ class JKO:
             stage_solver = block.solver
             _certify(block, x, z[:PUSH_BATCH])
             pushed = _push(block, x)
-            ratio = _mean_square(pushed - x) / _mean_square(pushed)
+            ratio = movement_ratio(x, pushed)
             row = {
                 "stage": stage.name,
                 "h": None if math.isinf(h) else h,  # infinity is not JSON
-                "movement": _mean_square(pushed - x),
+                "movement": movement(x, pushed),
                 "ratio": ratio,
                 "steps": block.solver.steps,
                 "evaluations": history.fits[stage.name].iterations * stage_solver.evaluations,
@@ -171,8 +178,7 @@ class JKO:
             log_det = log_det + more
             chain.append(block)
             history.stages.append({**row, "val_nll": _nll(z, log_det)})
-            if ratio < self.stop_ratio:
-                return
+            stopped = stopped or ratio < self.stop_ratio
 
 
 @torch.no_grad()
@@ -186,26 +192,28 @@ def _certify(block: ODEBijection, x: Points, held_out: Points) -> None:
         NotInvertible: more than 64 steps would be needed, or the NLL of the training grid was made up by the solver:
             likelihood training exploits a grid that is too coarse for its velocity.
     """
-    trained_with = block.solver.steps
     probes = torch.cat([x[:PUSH_BATCH], held_out])
     if block.log_det == "discrete":
         reach = 1.5 * x.abs().amax(0)
         box = torch.rand(4 * PUSH_BATCH, block.dim, generator=stream(0, "certify"), dtype=x.dtype).to(x)
         probes = torch.cat([probes, (2 * box - 1) * reach])
-    gap = 0.0
-    while _folds(block, probes) or (gap := _solver_gap(block, held_out[:GAP_POINTS])) > GAP:
-        if 2 * block.solver.steps > MAX_STEPS:
-            raise NotInvertible(
-                f"a block with {block.solver.steps} steps "
-                f"{'still folds' if _folds(block, probes) else f'moves its NLL by {gap:.3f} nats with the solver'}, "
-                "expected a velocity that the solver resolves: lower h0, growth or the learning rate"
-            )
+    while True:
+        folds = _folds(block, probes)
+        gap = 0.0 if folds else _solver_gap(block, held_out[:GAP_POINTS])
+        if not folds and gap <= GAP:
+            return
+        steps = block.solver.steps
         if gap > MADE_UP:
             raise NotInvertible(
-                f"a block trained with {trained_with} steps has an NLL that moves by {gap:.2f} nats when its steps are "
-                "halved in length: training has exploited the coarse grid; train with more steps or a smaller h"
+                f"a block's NLL moves by {gap:.2f} nats when its {steps} steps are halved in length: training has "
+                "exploited the coarse grid; train with more steps or a smaller h"
             )
-        block.solver = replace(block.solver, steps=2 * block.solver.steps)
+        if 2 * steps > MAX_STEPS:
+            raise NotInvertible(
+                f"a block with {steps} steps {'still folds' if folds else f'moves its NLL by {gap:.3f} nats'}, "
+                "expected a velocity that the solver resolves: lower h0, growth or the learning rate"
+            )
+        block.solver = replace(block.solver, steps=2 * steps)
 
 
 def _folds(block: ODEBijection, x: Points) -> bool:
@@ -251,10 +259,6 @@ def _nll_so_far(block: ODEBijection, z: Points, log_det: torch.Tensor) -> float 
         return _nll_after(block, z, log_det)
     except NotInvertible:
         return None
-
-
-def _mean_square(x: Points) -> float:
-    return float(x.square().sum(1).mean())
 
 
 def _ornstein_uhlenbeck(x: Points, t: float, generator: torch.Generator) -> Points:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import seaborn
 from matplotlib.figure import Figure
 
 from pushforward.report.style import colour, equal_axes
@@ -79,7 +80,7 @@ def blocks(
     """
     fig, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.2))
     positive = all(row[level] > 0 for rows in curves.values() for row in rows)
-    shades = plt.get_cmap("viridis")(np.linspace(0.1, 0.85, len(curves)))
+    shades = seaborn.color_palette("viridis", len(curves))
     for (case, rows), shade in zip(curves.items(), shades, strict=True):
         values = [row[level] for row in rows]
         left.plot(range(len(rows)), values, "o-", color=shade, label=case)
@@ -103,7 +104,7 @@ def blocks(
 def solver_errors(errors: Mapping[str, Sequence[tuple[float, float]]]) -> Figure:
     """Round-trip error against the solver's tolerance, a line a case; the dashed line is error = tolerance."""
     fig, ax = plt.subplots(figsize=(4.6, 3.4))
-    shades = plt.get_cmap("viridis")(np.linspace(0.1, 0.85, len(errors)))
+    shades = seaborn.color_palette("viridis", len(errors))
     for (case, points), shade in zip(errors.items(), shades, strict=True):
         tolerances, values = zip(*points, strict=True)
         ax.loglog(tolerances, values, "o-", color=shade, label=case)

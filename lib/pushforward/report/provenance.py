@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from pushforward import paths
 from pushforward.errors import InputError
 from pushforward.files import write_json
-from pushforward.surroundings import surroundings
+from pushforward.surroundings import gpu_model, surroundings
 
 NAME = re.compile(r"\d\d-[a-z0-9]+(-{1,2}[a-z0-9]+)*")
 _ABSOLUTE = re.compile(r"(?<![\w.:/~-])~?/(?:[^\s/]+/)*([^\s/]+)/?")  # not in a/b, ../a, https://a/b
@@ -65,7 +65,7 @@ class Run:
         parameters: every parameter of the notebook.
         seeds: all seeds used.
         dtype: of training.
-        device: ``cpu`` or ``cuda``.
+        device: ``cpu`` or ``cuda``; None: the one that training takes by itself.
     """
 
     def __init__(
@@ -76,11 +76,12 @@ class Run:
         parameters: Mapping[str, Any],
         seeds: Iterable[int] = (),
         dtype: str = "float32",
-        device: str = "cpu",
+        device: str | None = None,
     ) -> None:
         self.name = check_name(name)
         self.profile = profile
-        self._given = {"parameters": dict(parameters), "seeds": list(seeds), "dtype": dtype, "device": device}
+        self._given = {"parameters": dict(parameters), "seeds": list(seeds), "dtype": dtype}
+        self._given["device"] = device or ("cuda" if gpu_model() else "cpu")
         self._started = datetime.now(timezone.utc)
         self._wall, self._cpu = time.monotonic(), time.process_time()
 
