@@ -74,6 +74,7 @@ def test_the_constant_schedule_only_warms_up():
         ({"iterations": 0}, "iterations=0"),
         ({"batch": 0}, "batch=0"),
         ({"lr": 0.0}, "lr is 0.0"),
+        ({"log_every": 0}, "log_every is 0"),
         ({"lr": math.nan}, "lr is nan"),
         ({"optimizer": "sgd"}, "optimizer 'sgd' is unknown, expected 'adam' or 'adamw'"),
         ({"schedule": "linear"}, "schedule 'linear' is unknown, expected 'constant' or 'cosine'"),

@@ -41,7 +41,16 @@ def test_points_equal_an_independent_computation():
         for row, column, u in zip(rows, columns, noise, strict=True):
             patch = (picture[row : row + 8, column : column + 8].reshape(64).astype(float) + u) / 256
             expected.append((patch - patch.mean())[:63])
-    np.testing.assert_allclose(x.numpy(), np.stack(expected), rtol=0, atol=1e-7)
+    order = torch.randperm(14, generator=generator).numpy()
+    np.testing.assert_allclose(x.numpy(), np.stack(expected)[order], rtol=0, atol=1e-7)
+
+
+def test_any_first_points_are_of_all_images():
+    dark, bright = torch.zeros(9, 9, dtype=torch.uint8), torch.full((9, 9), 200, dtype=torch.uint8)
+    bright[::2] = 0  # stripes: a patch of this image has a spread that the dark one lacks
+    x = patch_points([dark, bright], 200, stream(5, "test"))
+    striped = (x[:100].std(dim=1) > 0.1).double().mean()
+    assert 0.3 < striped < 0.7
 
 
 def test_grey_is_rounded_luma(tmp_path):

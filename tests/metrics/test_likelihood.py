@@ -69,7 +69,7 @@ def test_float32_points_are_evaluated_in_float32():
     class Spy:
         def log_prob(self, x):
             seen.append((x.dtype, torch.is_grad_enabled()))
-            return FLOW.log_prob(x)
+            return -x.square().sum(1)
 
     nll(Spy(), draws(10).float())
     assert seen == [(torch.float32, False)]

@@ -65,5 +65,5 @@ class Flow(nn.Module):
         return self.bijection.inverse(z)
 
     def _tensor(self) -> Tensor | None:
-        """A tensor of the flow, whose dtype and device all others share; None if it has none."""
-        return next(chain(self.parameters(), self.buffers()), None)
+        """A floating tensor of the flow, whose dtype and device all others share; None if it has none."""
+        return next((t for t in chain(self.parameters(), self.buffers()) if t.is_floating_point()), None)
