@@ -297,6 +297,15 @@ def test_another_configuration_is_refused(tmp_path):
         train(replace(CONFIG, lr=0.5), checkpoint=path)
 
 
+@pytest.mark.parametrize(("seed", "purpose"), [(2, "fit"), (1, "other")])
+def test_another_seed_or_purpose_is_refused(tmp_path, seed, purpose):
+    path = tmp_path / "state.safetensors"
+    interrupted(path, replace(CONFIG, checkpoint_seconds=0), after=5)
+    module = block()
+    with pytest.raises(CheckpointError, match="another configuration"):
+        fit(module, JKOObjective(module, 0.5), POINTS, CONFIG, seed, purpose=purpose, checkpoint=path)
+
+
 def test_another_network_is_refused(tmp_path):
     path = tmp_path / "state.safetensors"
     interrupted(path, replace(CONFIG, checkpoint_seconds=0), after=5)
@@ -312,7 +321,7 @@ def test_a_truncated_checkpoint_is_refused(tmp_path):
         train(checkpoint=path)
 
 
-@pytest.mark.parametrize("lost", ["generator", "config", "history", "module.velocity.layers.0.weight"])
+@pytest.mark.parametrize("lost", ["generator", "identity", "history", "module.velocity.layers.0.weight"])
 def test_a_checkpoint_with_a_part_missing_is_refused(tmp_path, lost):
     path = tmp_path / "state.safetensors"
     interrupted(path, replace(CONFIG, checkpoint_seconds=0), after=5)

@@ -92,13 +92,14 @@ def fit(
 
     Raises:
         NonFinite: the loss is NaN or infinite; the message prints its terms.
-        CheckpointError: the checkpoint belongs to another configuration, or cannot be read.
+        CheckpointError: the checkpoint belongs to another configuration, seed or purpose, or cannot be read.
     """
+    identity = _identity(config, seed, purpose)
     generator = stream(seed, purpose)
     optimizer = _optimizer(module, config)
     history = FitHistory()
     if checkpoint is not None and checkpoint.is_file():
-        _restore(checkpoint, module, optimizer, generator, history, config)
+        _restore(checkpoint, module, optimizer, generator, history, identity)
     loss_of = torch.compile(objective) if config.compile else objective
     module.train()
     bar = tqdm(
@@ -118,7 +119,7 @@ def fit(
             history.rows.append(_row(loss, history) | {"validation": validate()})
             module.train()
         if checkpoint is not None and time.monotonic() - saved > config.checkpoint_seconds:
-            _save(checkpoint, module, optimizer, generator, history, config)
+            _save(checkpoint, module, optimizer, generator, history, identity)
             saved = time.monotonic()
     bar.close()
     optimizer.zero_grad(set_to_none=True)  # or every finished block would keep the memory of its last gradient
@@ -164,8 +165,9 @@ def _optimizer(module: nn.Module, config: FitConfig) -> torch.optim.Optimizer:
     return kind(module.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay)
 
 
-def _fingerprint(config: FitConfig) -> str:
-    return json.dumps(asdict(config) | {"checkpoint_seconds": None}, sort_keys=True)
+def _identity(config: FitConfig, seed: int, purpose: str) -> str:
+    """What a checkpoint must agree with; how often one is written changes no number."""
+    return json.dumps({**asdict(config), "checkpoint_seconds": None, "seed": seed, "purpose": purpose}, sort_keys=True)
 
 
 def _save(
@@ -174,13 +176,13 @@ def _save(
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
     history: FitHistory,
-    config: FitConfig,
+    identity: str,
 ) -> None:
     tensors: dict[str, Tensor] = {f"module.{name}": value for name, value in module.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
     tensors["generator"] = generator.get_state()
-    save_tensors(path, tensors, {"config": _fingerprint(config), "history": asdict(history)})
+    save_tensors(path, tensors, {"identity": identity, "history": asdict(history)})
 
 
 def _restore(
@@ -189,14 +191,14 @@ def _restore(
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
     history: FitHistory,
-    config: FitConfig,
+    identity: str,
 ) -> None:
     tensors, note = load_tensors(path)
     try:
-        if note["config"] != _fingerprint(config):
+        if note["identity"] != identity:
             raise CheckpointError(
-                f"{path} was written under another configuration ({note['config']}), expected "
-                f"{_fingerprint(config)}: delete it to start afresh"
+                f"{path} was written under another configuration ({note['identity']}), expected "
+                f"{identity}: delete it to start afresh"
             )
         module.load_state_dict({k.removeprefix("module."): v for k, v in tensors.items() if k.startswith("module.")})
         state: dict[int, dict[str, Tensor]] = {}
