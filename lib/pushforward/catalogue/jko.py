@@ -158,6 +158,7 @@ class PlanarCase(Case):
     def __init__(self, name: str, method: str, law: Distribution, results: Sequence[Result]) -> None:
         super().__init__(name, method, results)
         self.law = law
+        self._integrals: dict[int, float] = {}
 
     @cached_property
     def excess(self) -> list[metrics.Estimate]:
@@ -166,7 +167,9 @@ class PlanarCase(Case):
 
     def integral(self, resolution: int) -> float:
         """∫ exp(log p) of the first flow over a square that holds practically all its mass."""
-        return metrics.integral(self.flow, (INTEGRAL_SPAN, INTEGRAL_SPAN), resolution)
+        if resolution not in self._integrals:
+            self._integrals[resolution] = metrics.integral(self.flow, (INTEGRAL_SPAN, INTEGRAL_SPAN), resolution)
+        return self._integrals[resolution]
 
     def curve(self) -> list[dict[str, float]]:
         """KL to the truth after each block, on validation points, with seconds so far and movement (first seed)."""
