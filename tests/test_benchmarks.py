@@ -237,13 +237,19 @@ def test_ideas_have_ids_of_their_own_and_differ_from_their_reference():
     assert all((idea.other, idea.affine) != (idea.reference, True) for idea in ablations.IDEAS)
 
 
-def test_step_time_writes_its_rows(results, monkeypatch):
-    monkeypatch.setattr(step_time, "PAPER", PAPER.but(batch=10))
-    monkeypatch.setattr(step_time, "STEPS", 1)
+def test_rows_of_step_time(results, monkeypatch):
+    monkeypatch.setattr(
+        Recipe, "step_seconds", lambda self, *_, **__: 0.4 if self == PAPER else self.fit.batch / 20_000
+    )
     step_time.run(TINY, say=lambda line: None)
-    rows = {row.id.removeprefix("bench/jko-rose/"): row for row in read_rows(results / "step-time.csv")}
-    assert set(rows) == {"ours-vs-paper-faithful/step-time", "paper-faithful/step-time", "ours/step-time"}
-    assert all(row.n == step_time.TURNS * TINY.rounds and row.value > 0 for row in rows.values())
+    rows = read_rows(results / "step-time.csv")
+    values = {row.id.removeprefix("bench/jko-rose/"): row.value for row in rows}
+    assert values == {"ours-vs-paper-faithful/step-time": 4.0, "paper-faithful/step-time": 0.4, "ours/step-time": 0.1}
+    assert {row.n for row in rows} == {step_time.TURNS * TINY.rounds}
+
+
+def test_a_step_takes_time(problem):
+    assert OURS.but(batch=10).step_seconds(problem, 0, steps=2) > 0
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
@@ -273,6 +279,16 @@ def test_both_ways_train_every_block(way):
     memory.WAYS[way](blocks, rose(60, 1).train, memory.FitConfig(1, 20))
     for block, weight in zip(blocks, before, strict=True):
         assert not torch.equal(block.velocity.layers[-1].weight, weight)
+
+
+def test_block_wise_training_gives_each_block_what_those_before_it_pushed(monkeypatch):
+    seen = []
+    monkeypatch.setattr(memory, "fit", lambda block, objective, points, config, seed: seen.append(points))
+    blocks = [ODEBijection(paper_network(seed), FixedGrid(2), "discrete") for seed in (0, 1)]
+    x = rose(20, 1).train
+    memory.block_wise(blocks, x, memory.FitConfig(1, 7))
+    torch.testing.assert_close(seen, [x, blocks[0](x).detach()])
+    assert (seen[1] - x).abs().max() > 1e-3
 
 
 def test_memory_rows_come_from_fresh_processes(results, monkeypatch):
