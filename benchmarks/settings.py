@@ -23,7 +23,7 @@ class Settings:
     budget: float = 60.0
     points: int = 200_000
     held_out: int = 5000
-    ablation_limit: float = 20.0
+    ablation_limit: float = 15.0
 
     def __post_init__(self) -> None:
         if self.rounds < 1 or not self.budget > 0:
