@@ -80,18 +80,18 @@ def update_readme() -> Path:
 
 
 def _profile(folder: Path, known: dict[str, Published]) -> str:
-    """The README's table of one profile: rows with a published number or a bound, the command for each notebook."""
+    """The README's table of one profile: rows with a published number, NLLs and excesses, and how many checks hold."""
     if not (folder / "results.csv").is_file():
         return ""
     rows, runs = read_rows(folder / "results.csv"), load_runs(folder / "runs")
-    shown = [r for r in rows if r.published is not None or r.better == "check" or r.parts[3] in SHOWN]
-    lines = [_line(row, known, folder) for row in shown]
+    checks = [row.verdict for row in rows if row.better == "check"]
+    lines = [_line(row, known, folder) for row in rows if row.published is not None or row.parts[3] in SHOWN]
     run = next(iter(runs.values()))
     minutes = training_minutes(runs)
     made = f"commit {str(run['commit'])[:10]}, {run['gpu'] or run['cpu']}, {number(minutes)} CPU-minutes of training"
     return "\n".join(
         [
-            f"**Profile `{folder.name}`** ({made}).",
+            f"**Profile `{folder.name}`** ({made}; {checks.count('holds')} of {len(checks)} required checks hold).",
             "",
             "| number | paper | measured ± sd (seeds) | unit | verdict | made by |",
             "| --- | ---: | ---: | --- | --- | --- |",
@@ -102,8 +102,7 @@ def _profile(folder: Path, known: dict[str, Published]) -> str:
 
 def _line(row: Row, known: dict[str, Published], folder: Path) -> str:
     caveat = "" if row.id not in known or known[row.id].comparable else " (another law)"
-    bound = row.source.rpartition("required: ")[2] if row.better == "check" else ""
-    paper = f"{exact(row.published)}{caveat}" if row.published is not None else bound
+    paper = f"{exact(row.published)}{caveat}" if row.published is not None else ""
     command = f"`make run RUN={row.notebook} PROFILE={folder.name}`"
     unit = "" if row.unit == "1" else row.unit
     return f"| `{row.id}` | {paper} | {measured(row)} | {unit} | {row.verdict} | {command} |"
