@@ -30,7 +30,7 @@ OUT   := results/$(PROFILE)
 RUNS  := $(sort $(basename $(notdir $(wildcard notebooks/params/$(PROFILE)/*.yml))))
 NB    := $(RUNS:%=$(OUT)/nb/%.ipynb)
 MAP   := $(filter $(OUT)/nb/00-%,$(NB))
-PAGES := $(wildcard lib/pushforward/report/*.html) $(addprefix lib/pushforward/report/,page.py sections.py summary.py publish.py)
+PAGES := $(wildcard lib/pushforward/report/*.html) $(addprefix lib/pushforward/report/,page.py benchmarks.py sections.py summary.py publish.py)
 LIB   := $(filter-out $(PAGES) lib/pushforward/run.py,$(shell find lib/pushforward -name '*.py'))
 BOOKS := $(wildcard notebooks/*.ipynb)
 
@@ -93,7 +93,7 @@ $(OUT)/nb/%.ipynb: notebooks/params/$(PROFILE)/%.yml notebooks/$$(firstword $$(s
 # 00, the map, reads what the others trained.
 $(MAP): $(filter-out $(MAP),$(NB))
 
-$(OUT)/index.html: $(NB) $(PAGES) $(wildcard data/published/*.csv)
+$(OUT)/index.html: $(NB) $(PAGES) $(wildcard data/published/*.csv results/bench/*.csv data/results/bench/*.csv)
 	@$(PY) -m pushforward.report.page $(PROFILE)
 
 run: profile $(OK)

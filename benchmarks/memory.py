@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -69,26 +68,14 @@ def end_to_end(blocks: Sequence[ODEBijection], points: Points, config: FitConfig
 WAYS = {"block-wise": block_wise, "end-to-end": end_to_end}
 
 
-def own_peak() -> float:
-    """MiB that this program held at most.
-
-    Linux hands ``ru_maxrss`` on through fork and exec, so that a child begins with the memory of its parent; VmHWM
-    belongs to the program alone.
-    """
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.is_file() else []
-    peaks = [int(line.split()[1]) / 2**10 for line in lines if line.startswith("VmHWM:")]  # in KiB
-    return peaks[0] if peaks else peak_memory()
-
-
 def growth(way: str, blocks: int, batch: int) -> float:
     """MiB by which this process's peak grows in training, after the same training on a tiny batch has warmed it up."""
     torch.set_num_threads(1)
     points = rose(POOL, 1).train
     WAYS[way](new_blocks(1), points, FitConfig(ITERATIONS, 16))
-    before = own_peak()
+    before = peak_memory()
     WAYS[way](new_blocks(blocks), points, FitConfig(ITERATIONS, batch))
-    return own_peak() - before
+    return peak_memory() - before
 
 
 def in_fresh_process(way: str, blocks: int, batch: int) -> float:

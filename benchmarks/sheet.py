@@ -6,11 +6,11 @@ from typing import Any
 
 from pushforward import paths
 from pushforward.errors import InputError
+from pushforward.report.benchmarks import BENCH
 from pushforward.report.provenance import Data, Run
 from pushforward.report.results import ID, Row, write_rows
 from pushforward.report.summary import measured
 
-PROFILE = "bench"
 CASE = "bench/jko-rose"  # topic and case of every id
 NUMBER = "99"  # a run's name begins with a notebook's number; the benchmarks stand after them all
 
@@ -26,7 +26,7 @@ class Sheet:
 
     def __init__(self, name: str, parameters: Mapping[str, Any], seeds: Sequence[int]) -> None:
         self.name, self.rows = name, []
-        self._run = Run(f"{NUMBER}-{name}", PROFILE, parameters=parameters, seeds=seeds)
+        self._run = Run(f"{NUMBER}-{name}", BENCH, parameters=parameters, seeds=seeds)
 
     def add(self, id: str, values: Sequence[float], unit: str, better: str, note: str = "") -> Row:
         """Record one number a round: the value is their median, the spread their standard deviation and range.
@@ -48,7 +48,7 @@ class Sheet:
             published=None,
             source="; ".join(filter(None, [_spread(values), note])),
             verdict="-",
-            profile=PROFILE,
+            profile=BENCH,
             notebook="benchmarks",
             seconds=None,
             run=self._run.name,
@@ -59,7 +59,7 @@ class Sheet:
     def save(self, data: Iterable[Data], **facts: Any) -> list[Row]:
         """Write the rows and the provenance with its data sets, both atomically; returns the rows."""
         self._run.save(data=data, **facts)
-        write_rows(paths.results(PROFILE) / f"{self.name}.csv", self.rows)
+        write_rows(paths.results(BENCH) / f"{self.name}.csv", self.rows)
         return self.rows
 
 

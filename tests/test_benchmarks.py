@@ -2,28 +2,22 @@
 
 import json
 import math
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from benchmarks import ablations, memory, peers, step_time, time_to_nll
+from benchmarks.__main__ import main
+from benchmarks.curve import Curve, Enough
+from benchmarks.paper_faithful import AdjointGrid, PlainMLP
+from benchmarks.problem import Problem, paper_network, rose, zero_last_layer
+from benchmarks.recipe import OURS, PAPER, Recipe, Timed, plain_paper_network
+from benchmarks.settings import Settings
+from benchmarks.sheet import Sheet, ratios, table
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # benchmarks/ is a folder of the checkout, not part of the installed package
-
-from benchmarks import ablations, memory, peers, step_time, time_to_nll  # noqa: E402
-from benchmarks.__main__ import main  # noqa: E402
-from benchmarks.curve import Curve, Enough  # noqa: E402
-from benchmarks.paper_faithful import AdjointGrid, PlainMLP  # noqa: E402
-from benchmarks.problem import Problem, paper_network, rose, zero_last_layer  # noqa: E402
-from benchmarks.recipe import OURS, PAPER, Recipe, Timed, plain_paper_network  # noqa: E402
-from benchmarks.settings import Settings  # noqa: E402
-from benchmarks.sheet import Sheet, ratios, table  # noqa: E402
-
-from pushforward.errors import InputError, NotConverged  # noqa: E402
-from pushforward.flows import ODEBijection  # noqa: E402
-from pushforward.numerics import FiniteDifference, FixedGrid  # noqa: E402
-from pushforward.report.results import COLUMNS, read_rows  # noqa: E402
+from pushforward.errors import InputError, NotConverged
+from pushforward.flows import ODEBijection
+from pushforward.numerics import FiniteDifference, FixedGrid
+from pushforward.report.results import COLUMNS, read_rows
 
 TINY = Settings(rounds=2, budget=1e-9, points=200, held_out=50)
 

@@ -118,6 +118,8 @@ def test_every_setting_the_seed_the_data_and_the_version_are_in_the_key(monkeypa
     keys = [key(), key(seed=1), key(data=split_of(X + 1)), *(key(replace(FAMILY, **change)) for change in changes)]
     assert len(set(keys)) == len(keys)
     assert key() == key(replace(FAMILY)) == key(data=split_of(X.clone()))
+    watched = replace(FAMILY.fit, log_every=1, validate_every=7, checkpoint_seconds=1.0)
+    assert key() == key(replace(FAMILY, fit=watched))  # looking changes no number
     monkeypatch.setattr(JKO, "algorithm_version", JKO.algorithm_version + 1)
     assert key() not in keys
 

@@ -77,6 +77,7 @@ def test_the_constant_schedule_only_warms_up():
         ({"log_every": 0}, "log_every is 0"),
         ({"lr": math.nan}, "lr is nan"),
         ({"optimizer": "sgd"}, "optimizer 'sgd' is unknown, expected 'adam' or 'adamw'"),
+        ({"ema": 1.0}, r"ema is 1.0, expected a decay in \[0, 1\)"),
         ({"schedule": "linear"}, "schedule 'linear' is unknown, expected 'constant' or 'cosine'"),
     ],
 )
@@ -158,8 +159,29 @@ def test_validation_is_asked_in_evaluation_mode_and_does_not_change_the_training
 
     _, history = train(replace(CONFIG, validate_every=5), module, validate=validate)
     assert seen == [False, False]
+    assert [row["iteration"] for row in history.rows] == [4, 5, 8, 10, 12]  # one row where both fall together
     assert [row["iteration"] for row in history.rows if "validation" in row] == [5, 10]
     assert same(module, train()[0])
+
+
+def test_the_average_follows_the_parameters():
+    """Adam on a constant gradient walks by lr a step, so the average is a sum that can be written down."""
+    decay, lr, steps, module = 0.6, 0.1, 8, Distance()
+    seen = []
+
+    def validate():
+        seen.append(module.theta[0].item())
+        return 0.0
+
+    config = FitConfig(iterations=steps, batch=10, lr=lr, warmup=0, schedule="constant", ema=decay, validate_every=1)
+    fit(module, lambda x, _: Loss({"drift": -module.theta.sum()}), POINTS, config, seed=0, validate=validate)
+    average, expected = 0.0, []
+    for k in range(1, steps + 1):
+        kept = min(decay, k / (k + 9))
+        average = kept * average + (1 - kept) * lr * k
+        expected.append(average)
+    assert seen == pytest.approx(expected, rel=1e-6)
+    assert module.theta[0].item() == pytest.approx(expected[-1], rel=1e-6)
 
 
 def test_afterwards_the_module_evaluates_and_holds_no_gradient():
@@ -266,9 +288,9 @@ def interrupted(path, config, after):
         fit(module, objective, POINTS, config, seed=1, checkpoint=path)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
-def test_a_resumed_fit_ends_with_the_same_bits(tmp_path, optimizer):
-    config = replace(CONFIG, optimizer=optimizer, checkpoint_seconds=0, clip=1.0)
+@pytest.mark.parametrize("settings", [{"optimizer": "adam"}, {"optimizer": "adamw"}, {"ema": 0.9}])
+def test_a_resumed_fit_ends_with_the_same_bits(tmp_path, settings):
+    config = replace(CONFIG, **settings, checkpoint_seconds=0, clip=1.0)
     whole, expected = train(config)
     interrupted(tmp_path / "state.safetensors", config, after=7)
     resumed, history = train(config, block(seed=9), checkpoint=tmp_path / "state.safetensors")
@@ -287,7 +309,7 @@ def test_a_checkpoint_is_written_only_so_often(tmp_path):
 def test_how_often_may_change_between_runs(tmp_path):
     path = tmp_path / "state.safetensors"
     interrupted(path, replace(CONFIG, checkpoint_seconds=0), after=5)
-    assert same(train(replace(CONFIG, checkpoint_seconds=60), checkpoint=path)[0], train()[0])
+    assert same(train(replace(CONFIG, checkpoint_seconds=60, log_every=3), checkpoint=path)[0], train()[0])
 
 
 def test_another_configuration_is_refused(tmp_path):

@@ -10,6 +10,7 @@ FLOORS = (
     ("errors",),
     ("shapes", "seeds", "paths", "files"),
     ("numerics", "nets", "distributions", "checkpoints", "surroundings"),
+    ("interpolation",),
     ("flows", "datasets"),
     ("objectives", "metrics"),
     ("fit",),

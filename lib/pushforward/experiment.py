@@ -19,7 +19,7 @@ from pushforward.distributions import Distribution
 from pushforward.errors import CheckpointError, InputError
 from pushforward.families import Family, Stage, TrainingHistory
 from pushforward.files import write_json
-from pushforward.fit import FitHistory, fit
+from pushforward.fit import FitConfig, FitHistory, fit
 from pushforward.flows import Flow, load_flow, save_flow
 from pushforward.surroundings import surroundings
 
@@ -174,7 +174,10 @@ def _settings(family: Family) -> dict:
 
 
 def _key(family: Family, split: Split, seed: int) -> str:
-    question = json.dumps([_settings(family), split.sha256, seed], sort_keys=True, default=str)
+    # How often training is looked at changes no number, so it is no part of the question.
+    settings = asdict(family, dict_factory=lambda items: {k: v for k, v in items if k not in FitConfig.MONITORING})
+    what = [family.name, family.algorithm_version, settings, split.sha256, seed]
+    question = json.dumps(what, sort_keys=True, default=str)
     return hashlib.sha256(question.encode()).hexdigest()[:12]
 
 

@@ -71,6 +71,7 @@ def test_the_curve_ends_at_the_validation_kl_of_the_flow(case):
     assert curve[-1]["KL"] == pytest.approx(metrics.kl_to_truth(case.law, case.flow, val).value, abs=1e-4)
     assert curve[-1]["seconds"] == pytest.approx(case.seconds[0])
     assert curve[-1]["KL"] < curve[0]["KL"]
+    assert curve[1]["movement"] == case.results[0].history.stages[1]["movement"]
 
 
 def test_density_grids_hold_the_densities_rows_upwards(case):
@@ -126,6 +127,8 @@ def test_real_data_stands_beside_its_gaussian(home):
     split = study.results[0].split
     mean, covariance = split.train.double().mean(0), torch.cov(split.train.double().T, correction=0)
     exact = torch.distributions.MultivariateNormal(mean, covariance).log_prob(split.test.double()).mean()
+    levels = [row["val_nll"] for row in study.results[0].history.stages]
+    assert [row["NLL"] for row in study.curve()] == levels and len(levels) == 2
     assert study.gaussian.value == pytest.approx(-float(exact), abs=1e-2)
     assert study.pictures(split.test[:3]).shape == (3, 8, 8)
     assert torch.allclose(

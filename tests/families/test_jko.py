@@ -8,7 +8,7 @@ from torch import nn
 from cases import LinearVelocity, exact_moments, normal, split_of, student, walk
 from pushforward.errors import InputError, NonFinite, NotInvertible
 from pushforward.families import JKO, Family, jko
-from pushforward.fit import FitConfig
+from pushforward.families.jko import LATTICE_FIT, NETWORK_FIT
 from pushforward.flows import Affine, Flow, Radial
 from pushforward.nets import MLP, NETS, Gated, Lattice
 from pushforward.numerics import Exact, FiniteDifference, FixedGrid, Hutchinson
@@ -155,7 +155,7 @@ def test_block_k_sees_what_the_blocks_before_have_pushed():
             for parameter in stage.module.parameters():
                 parameter += 0.05
 
-    flow, history = walk(JKO(velocity=SMALL, blocks=3, stop_ratio=0), split_of(X), nudge)
+    flow, history = walk(JKO(velocity=SMALL, blocks=3, stop_ratio=0, stop_on_rise=False), split_of(X), nudge)
     with torch.no_grad():
         x = flow.bijection.blocks[0](X)
         for stage, block in zip(stages, flow.bijection.blocks[1:], strict=True):
@@ -166,7 +166,30 @@ def test_block_k_sees_what_the_blocks_before_have_pushed():
     assert history.stages[-1]["val_nll"] == pytest.approx(-flow.log_prob(X).mean().item(), abs=1e-12)
     assert [stage.objective.h for stage in stages] == JKO(blocks=3).step_sizes()
     assert all(stage.objective.block is stage.module for stage in stages)
-    assert all(stage.config == FitConfig() for stage in stages)
+    assert all(stage.config == NETWORK_FIT for stage in stages)
+
+
+def test_the_optimiser_suits_the_velocity():
+    for dim, velocity, expected in [(2, None, LATTICE_FIT), (2, SMALL, NETWORK_FIT), (3, None, NETWORK_FIT)]:
+        stages = []
+        walk(JKO(velocity=velocity, blocks=1), split_of(normal(50, dim)), stages.append)
+        assert stages[0].config == expected
+
+
+def test_a_block_that_raises_the_validation_loss_is_dropped_and_is_the_last():
+    """Each block moves the mean: the first towards the origin, the second away again."""
+    moves = iter([-0.5, 1.5, -0.5])
+
+    def shift(stage):
+        with torch.no_grad():
+            stage.module.velocity.layers[-1].bias += next(moves)
+
+    held_out = split_of(X, X + 1)
+    flow, history = walk(JKO(velocity=SMALL, precondition=(), blocks=3, stop_ratio=0), held_out, shift)
+    assert [row.get("kept") for row in history.stages] == [None, True, False]
+    assert history.stages[2]["val_nll"] > history.stages[1]["val_nll"]
+    assert len(flow.bijection.blocks) == 1
+    assert history.stages[1]["val_nll"] == pytest.approx(-flow.log_prob(X + 1).mean().item(), abs=1e-12)
 
 
 def test_a_stage_validates_on_the_held_out_points():
@@ -220,7 +243,7 @@ def test_a_block_that_hardly_moves_is_the_last():
         with torch.no_grad():
             stage.module.velocity.layers[-1].bias += next(shifts)
 
-    _, history = walk(JKO(velocity=SMALL, blocks=4, stop_ratio=0.01), split_of(X), shift)
+    _, history = walk(JKO(velocity=SMALL, blocks=4, stop_ratio=0.01, stop_on_rise=False), split_of(X), shift)
     assert [row["stage"] for row in history.stages] == ["start", "block-1", "block-2", "block-3"]
     ratios = [row["ratio"] for row in history.stages[1:]]
     assert ratios[1] > 0.01 > ratios[2]
@@ -317,7 +340,14 @@ def rippled(monkeypatch):
     monkeypatch.setitem(NETS, "linear", LinearVelocity)
 
     def family(amplitude, **settings):
-        return JKO({"kind": "ripple", "amplitude": amplitude}, blocks=1, method="midpoint", steps=1, **settings)
+        return JKO(
+            {"kind": "ripple", "amplitude": amplitude},
+            blocks=1,
+            method="midpoint",
+            steps=1,
+            stop_on_rise=False,
+            **settings,
+        )
 
     return family
 

@@ -225,3 +225,5 @@ def test_bad_settings_are_named():
         ODEBijection(linear(), log_det="exact")
     with pytest.raises(InputError, match="differentiates a FixedGrid's steps, found Adaptive"):
         ODEBijection(linear(), Adaptive(), "discrete")
+    with pytest.raises(InputError, match="differentiates a FixedGrid's steps, found Adaptive"):
+        with_solver(Chain(3), Adaptive(), "discrete")  # refused even where there is no ODE to solve

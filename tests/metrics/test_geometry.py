@@ -3,17 +3,10 @@ import math
 import pytest
 import torch
 
-from pushforward.errors import InputError, NonFinite, NotInvertible
+from pushforward.errors import InputError, NonFinite
 from pushforward.flows.bijection import Bijection
 from pushforward.flows.flow import Flow
-from pushforward.metrics.geometry import (
-    check_integral,
-    check_round_trip,
-    integral,
-    movement,
-    movement_ratio,
-    round_trip,
-)
+from pushforward.metrics.geometry import integral, movement, movement_ratio, round_trip
 from pushforward.seeds import stream
 
 WIDE = ((-9.0, 9.0), (-9.0, 9.0))
@@ -48,15 +41,12 @@ def test_exact_inverse_closes():
     x = points()
     trip = round_trip(Flow(Affine()), x)
     assert trip.max_abs < 1e-14 and trip.n == 40
-    assert check_round_trip(trip, 1e-10) is trip
     assert round_trip(Affine(), x, batch=7).max_abs < 1e-14  # rows solved together may differ in the last digit
 
 
 def test_wrong_inverse_is_measured_in_three_norms():
     trip = round_trip(Affine(shift=(0.3, -0.4)), points(), batch=7)
     assert trip[:3] == pytest.approx((0.4, 0.5, 0.125), rel=1e-12)
-    with pytest.raises(NotInvertible, match="4.00e-01 over 40 points"):
-        check_round_trip(trip, 1e-5)
 
 
 def test_round_trip_over_unequal_errors():
@@ -72,8 +62,6 @@ def test_round_trip_over_unequal_errors():
 def test_lost_points_and_nan_points_are_errors():
     with pytest.raises(NonFinite, match="40 of 40 points come back"):
         round_trip(Affine(shift=(math.nan, 0.0)), points())
-    with pytest.raises(NotInvertible):
-        check_round_trip(round_trip(Affine(), points())._replace(max_abs=math.nan), 1.0)
     with pytest.raises(InputError, match="row 0"):
         round_trip(Affine(), points().fill_(math.nan))
 
@@ -82,7 +70,6 @@ def test_a_density_integrates_to_one():
     flow = Flow(Affine())
     value = integral(flow, WIDE, 100)
     assert value == pytest.approx(1, abs=1e-11)
-    assert check_integral(value) == value
     assert integral(flow, WIDE, 100, batch=77) == pytest.approx(value, rel=1e-14)
     assert integral(flow) == pytest.approx(1, abs=1e-6)  # the default box of ±6 cuts the tails of std 1.1
 
@@ -90,12 +77,6 @@ def test_a_density_integrates_to_one():
 def test_a_wrong_log_determinant_does_not():
     value = integral(Flow(Affine(lie=0.1)), WIDE, 100)
     assert value == pytest.approx(math.exp(0.1), abs=1e-11)
-    with pytest.raises(NotInvertible, match="integrates to 1.10517"):
-        check_integral(value)
-    for wrong in (0.9989, math.nan):
-        with pytest.raises(NotInvertible):
-            check_integral(wrong)
-    assert check_integral(0.9991) == 0.9991
 
 
 class Square:

@@ -11,6 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from pushforward.report import Recorder, Run, save_table, savefig
+from pushforward.report.results import Row, write_rows
 
 matplotlib.use("Agg")
 
@@ -67,6 +68,18 @@ def results(checkout: Path) -> Path:
     (checkout / "results/smoke/nb").mkdir()
     (checkout / "results/smoke/nb/01-toy.ipynb").write_text(json.dumps(NOTEBOOK))
     return checkout / "results/smoke"
+
+
+@pytest.fixture
+def bench(checkout: Path) -> Path:
+    """``results/bench`` with one benchmark of two rows and its record, as ``benchmarks.sheet`` writes them."""
+    run = Run("99-peers", "bench", parameters={}).save()
+    same = {"sd": None, "n": 1, "unit": "nats", "better": "lower", "published": None, "source": "one seed"}
+    same |= {"verdict": "-", "profile": "bench", "notebook": "benchmarks", "seconds": None, "run": run}
+    values = {"jko-iflow": 0.31, "nsf": 0.07}
+    rows = [Row(id=f"bench/jko-rose/{name}/nll-excess-at-60s", value=value, **same) for name, value in values.items()]
+    write_rows(checkout / "results/bench/peers.csv", rows)
+    return checkout / "results/bench"
 
 
 def trained(name: str, seconds: float, stand_in_for: str | None = None) -> SimpleNamespace:

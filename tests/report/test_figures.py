@@ -61,6 +61,16 @@ def test_blocks_show_level_time_and_movement():
     assert left.lines[1].get_ydata() == [0.15, 0.15] and left.get_yscale() == "log"
 
 
+@pytest.mark.parametrize("count", [1, 16])
+def test_block_numbers_are_whole_and_not_crowded(count):
+    rows = [{"KL": 1.0, "seconds": float(k), "movement": 0.3} for k in range(count + 1)]
+    left, _, right = figures.blocks({"rose": rows}, "KL").axes
+    for ax in (left, right):
+        low, high = ax.get_xlim()
+        ticks = [tick for tick in ax.get_xticks() if low <= tick <= high]
+        assert 1 <= len(ticks) <= 11 and all(tick == int(tick) for tick in ticks)
+
+
 def test_levels_below_zero_get_a_linear_axis():
     rows = [{"NLL": -1.0, "seconds": 0.0, "movement": np.nan}, {"NLL": -2.0, "seconds": 5.0, "movement": 0.3}]
     assert figures.blocks({"patches": rows}, "NLL").axes[0].get_yscale() == "linear"

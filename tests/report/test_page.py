@@ -1,5 +1,6 @@
 """The page, parsed as HTML: its verdicts are those of results.csv, every link and image leads to a file."""
 
+import json
 import shutil
 import subprocess
 from html.parser import HTMLParser
@@ -87,6 +88,50 @@ def test_it_shows_the_numbers_side_by_side(built):
     assert "The petals stay <apart>." in text
     assert "KL falls." in text
     assert "JKO in 2-D" in text and " Does it work? " in text
+
+
+# --- benchmarks -------------------------------------------------------------------------------------------------------
+
+
+def links_lead_to_files(reader: Reader, results: Path) -> bool:
+    return all((results / link).is_file() for link in reader.values("href") if not link.startswith("#"))
+
+
+def test_benchmarks_stand_in_a_section_of_their_own(results, bench):
+    record = bench / "runs/99-peers.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"commit": "b" * 40, "dirty": True, "cpu": "Abacus"}))
+    path, _ = page.build("smoke")
+    reader = Reader(path.read_text())
+    text = " ".join(reader.text.split())
+    assert reader.open == [] and "#benchmarks" in reader.values("href")
+    assert "JKO rose NSF NLL excess at 60s 0.07 nats one seed" in text
+    assert "JKO rose JKO-iFlow NLL excess at 60s 0.31 nats one seed" in text
+    assert "commit bbbbbbbbbb with local changes, Abacus, " in text and "published with the checkout" not in text
+    assert {"../bench/peers.csv", "../bench/runs/99-peers.json"} <= set(reader.values("href"))
+    assert links_lead_to_files(reader, results)
+
+
+def test_without_own_benchmarks_the_published_ones_are_shown_as_such(results, bench, checkout):
+    (checkout / "data/results").mkdir()
+    bench.rename(checkout / "data/results/bench")
+    path, _ = page.build("smoke")
+    reader = Reader(path.read_text())
+    assert "published with the checkout, not measured in it" in reader.text
+    assert "../../data/results/bench/peers.csv" in reader.values("href") and links_lead_to_files(reader, results)
+
+
+def test_a_benchmark_without_record_says_so(results, bench):
+    (bench / "runs/99-peers.json").unlink()
+    path, _ = page.build("smoke")
+    reader = Reader(path.read_text())
+    assert "no record of how it was measured" in reader.text and links_lead_to_files(reader, results)
+
+
+def test_no_benchmarks_no_section(built):
+    assert "benchmarks" not in built.values("id")
+
+
+# --- words, stand-ins, verdicts ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

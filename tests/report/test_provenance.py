@@ -2,6 +2,7 @@ import getpass
 import json
 import platform
 import re
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -95,6 +96,15 @@ def test_clocks_start_with_the_run(checkout, monkeypatch):
     record = json.loads((checkout / "results/smoke/runs/01-slow.json").read_text())
     assert 100 <= record["wall_seconds"] < 110
     assert record["cpu_seconds"] < 10
+
+
+def test_peak_memory_is_that_of_this_program(monkeypatch, tmp_path):
+    inherited = SimpleNamespace(ru_maxrss=10**9 if sys.platform == "darwin" else 10**9 // 2**10)  # of a large parent
+    monkeypatch.setattr(provenance.resource, "getrusage", lambda who: inherited)
+    monkeypatch.setattr(provenance, "STATUS", tmp_path / "status")
+    assert provenance.peak_memory() == pytest.approx(953.7, abs=0.05)  # all there is without /proc
+    (tmp_path / "status").write_text("Name:\tpython\nVmPeak:\t  999999 kB\nVmHWM:\t   51968 kB\nVmRSS:\t 1024 kB\n")
+    assert provenance.peak_memory() == 50.8  # 51968 / 1024 = 50.75
 
 
 @pytest.mark.parametrize("name", ["rose", "1-rose", "01-Rose", "01-", "01-a/b", "01-a_b"])

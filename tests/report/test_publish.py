@@ -10,9 +10,13 @@ from pushforward.report.publish import update_readme
 
 def settle(results, dirty=False):
     """Write into every record that its tree was clean (or not), and make the page."""
-    for path in (results / "runs").glob("*.json"):
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"commit": "c" * 40, "dirty": dirty}))
+    mark(results, dirty)
     page.build("smoke")
+
+
+def mark(folder, dirty=False):
+    for path in (folder / "runs").glob("*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"commit": "c" * 40, "dirty": dirty}))
 
 
 def test_a_clean_run_is_copied_and_shown(results, checkout):
@@ -49,6 +53,29 @@ def test_publishing_again_removes_what_is_gone(results, checkout):
     (results / "figures/01-rose-blocks.png").unlink()
     publish.main(["smoke"])
     assert not (checkout / "data/results/smoke/figures").exists()
+
+
+def test_the_benchmarks_go_along(results, bench, checkout):
+    settle(results)
+    mark(bench)
+    (bench / "notes.txt").write_text("not a table")
+    published = publish.publish("smoke")
+    target = checkout / "data/results/bench"
+    found = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
+    assert found == {"peers.csv", "runs/99-peers.json"}
+    assert (target / "peers.csv").read_text() == (bench / "peers.csv").read_text()
+    assert {bench / name for name in found} < set(published)
+    shutil.rmtree(bench)
+    publish.publish("smoke")
+    assert target.is_dir()  # a later publish without benchmarks leaves the published ones
+
+
+def test_benchmarks_on_a_changed_tree_are_refused_before_anything_is_copied(results, bench, checkout):
+    settle(results)
+    mark(bench, dirty=True)
+    with pytest.raises(InputError, match="changed or unknown commit: 99-peers"):
+        publish.publish("smoke")
+    assert not (checkout / "data/results").exists()
 
 
 @pytest.mark.parametrize("dirty", [True, None])

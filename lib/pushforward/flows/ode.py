@@ -53,10 +53,7 @@ class ODEBijection(Bijection):
         self.log_det, self.divergence = log_det, divergence or Exact()
         self.t_data, self.t_latent = t_data, t_latent
         self.generator: torch.Generator | None = None  # of the divergence's probes; None is torch's global one
-        if log_det not in ("trace", "discrete"):
-            raise InputError(f"log_det is {log_det!r}, expected 'trace' or 'discrete'")
-        if log_det == "discrete" and not isinstance(self.solver, FixedGrid):
-            raise InputError(f"log_det='discrete' differentiates a FixedGrid's steps, found {self.solver}")
+        _check_pair(self.solver, log_det)
 
     def forward(self, x: Points) -> Points:
         return self.solver(self.velocity, x, self.t_data, self.t_latent)
@@ -158,8 +155,20 @@ def _log_with_barrier(determinant: Tensor) -> Tensor:
     return determinant.clamp_min(BARRIER).log() + (determinant - BARRIER).clamp_max(0) / BARRIER
 
 
+def _check_pair(solver: Solver, log_det: LogDet) -> None:
+    if log_det not in ("trace", "discrete"):
+        raise InputError(f"log_det is {log_det!r}, expected 'trace' or 'discrete'")
+    if log_det == "discrete" and not isinstance(solver, FixedGrid):
+        raise InputError(f"log_det='discrete' differentiates a FixedGrid's steps, found {solver}")
+
+
 def with_solver(module: nn.Module, solver: Solver, log_det: LogDet = "trace") -> nn.Module:
-    """A copy in which every ODE bijection uses ``solver`` and the exact divergence: the same ODEs, solved otherwise."""
+    """A copy in which every ODE bijection uses ``solver`` and the exact divergence: the same ODEs, solved otherwise.
+
+    Raises:
+        InputError: ``log_det`` is unknown, or 'discrete' without a ``FixedGrid``.
+    """
+    _check_pair(solver, log_det)
     other = copy.deepcopy(module)
     for part in other.modules():
         if isinstance(part, ODEBijection):

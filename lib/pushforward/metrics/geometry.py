@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pushforward.errors import InputError, NonFinite, NotInvertible
+from pushforward.errors import InputError, NonFinite
 from pushforward.flows.bijection import Bijection
 from pushforward.flows.flow import Flow
 from pushforward.metrics.estimate import check_log_prob, check_pair, in_batches
@@ -47,20 +47,6 @@ def round_trip(flow: Flow | Bijection, x: Points, batch: int = 4096) -> RoundTri
     return RoundTrip(float(error.abs().max()), math.sqrt(mean_square), mean_square / 2, len(x))
 
 
-def check_round_trip(trip: RoundTrip, tolerance: float) -> RoundTrip:
-    """Return ``trip`` if its largest coordinate error is within ``tolerance``.
-
-    Raises:
-        NotInvertible: otherwise.
-    """
-    if trip.max_abs <= tolerance:
-        return trip
-    raise NotInvertible(
-        f"round trip: largest coordinate error {trip.max_abs:.2e} over {trip.n} points, expected at most "
-        f"{tolerance:.0e}: take more ODE steps, a tighter tolerance, or float64"
-    )
-
-
 def integral(
     density: Density, box: Box = ((-6.0, 6.0), (-6.0, 6.0)), resolution: int = 500, batch: int = 16384
 ) -> float:
@@ -93,20 +79,6 @@ def _parameter(density: Density) -> Tensor:
     """A floating tensor of the density, whose dtype and device it computes in."""
     tensors = chain(density.parameters(), density.buffers()) if isinstance(density, nn.Module) else ()
     return next((t for t in tensors if t.is_floating_point()), torch.zeros((), dtype=torch.float64))
-
-
-def check_integral(value: float, tolerance: float = 1e-3) -> float:
-    """Return the integral ``value`` if it is 1 within ``tolerance``.
-
-    Raises:
-        NotInvertible: otherwise.
-    """
-    if abs(value - 1) <= tolerance:
-        return value
-    raise NotInvertible(
-        f"the density integrates to {value:.5f}, expected 1 within {tolerance:g}: the map folds or its log-determinant "
-        "is off (take more ODE steps a block), or the grid is too coarse or too small (raise resolution, widen box)"
-    )
 
 
 def movement(x: Points, y: Points) -> float:

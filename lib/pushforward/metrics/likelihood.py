@@ -68,13 +68,3 @@ def check_excess(excess: Estimate) -> Estimate:
         "expected at most 3 standard errors: no density can score better than the truth, so the map folds or its "
         "log-determinant is off; take more ODE steps a block or a smaller step size"
     )
-
-
-def check_not_below_entropy(estimate: Estimate, entropy: Entropy) -> Estimate:
-    """Return the NLL ``estimate`` if it is not below the entropy by more than 3 standard errors.
-
-    Raises:
-        NotInvertible: otherwise; see ``check_excess``.
-    """
-    check_excess(nll_excess(estimate, entropy))
-    return estimate

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from pushforward.report.style import colour, equal_axes
 
@@ -90,10 +91,11 @@ def blocks(
         for ax in (left, middle):
             ax.axhline(value, color=colour("baseline"), lw=1, ls="--")
         middle.annotate(name, (1, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8)
-    left.set(xlabel="block", ylabel=f"{level} (nats)", xticks=range(max(map(len, curves.values()))))
+    left.set(xlabel="block", ylabel=f"{level} (nats)")
     middle.set(xlabel="CPU-seconds of training", ylabel=f"{level} (nats)")
     right.set(xlabel="block", ylabel=r"movement $E|T_k(x)-x|^2$", yscale="log")
-    right.set_xticks(range(1, max(map(len, curves.values()))))
+    for ax in (left, right):
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if positive:
         left.set_yscale("log")
         middle.set_yscale("log")

@@ -13,6 +13,7 @@ import jinja2
 from pushforward import paths
 from pushforward.errors import PushforwardError
 from pushforward.files import write_atomic
+from pushforward.report.benchmarks import benchmarks
 from pushforward.report.results import merge
 from pushforward.report.sections import commit, sections, stand_ins, words
 from pushforward.report.summary import (
@@ -42,6 +43,7 @@ def build(profile: str) -> tuple[Path, Summary]:
         stand_ins=sorted(
             {f"{item['name']} for {item['stand_in_for']}" for run in runs.values() for item in stand_ins(run)}
         ),
+        benchmarks=benchmarks(folder),
         runs=list(runs.values()),
         commits=sorted({commit(run) for run in runs.values()}),
         minutes=training_minutes(runs),

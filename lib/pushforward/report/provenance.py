@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, Protocol
 
 from pushforward import paths
@@ -15,6 +16,7 @@ from pushforward.files import write_json
 from pushforward.surroundings import gpu_model, surroundings
 
 NAME = re.compile(r"\d\d-[a-z0-9]+(-{1,2}[a-z0-9]+)*")
+STATUS = Path("/proc/self/status")  # Linux alone has it
 _ABSOLUTE = re.compile(r"(?<![\w.:/~-])~?/(?:[^\s/]+/)*([^\s/]+)/?")  # not in a/b, ../a, https://a/b
 
 
@@ -139,7 +141,14 @@ def gpu_peak_memory() -> float | None:
 
 
 def peak_memory() -> float:
-    """MiB that this process held at most."""
+    """MiB that this program held at most.
+
+    Linux hands ``ru_maxrss`` on through fork and exec, so that a child begins with the memory of its parent; VmHWM
+    belongs to the program alone.
+    """
+    own = re.search(r"^VmHWM:\s+(\d+) kB", STATUS.read_text() if STATUS.is_file() else "", re.MULTILINE)
+    if own:
+        return round(int(own[1]) / 2**10, 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)  # macOS counts bytes, Linux KiB
 

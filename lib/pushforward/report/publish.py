@@ -1,23 +1,27 @@
 """Copy the light part of a clean run to ``data/results`` and show it in the README.
 
-``python -m pushforward.report.publish PROFILE`` takes results.csv, tables, provenance and PNG figures.
+``python -m pushforward.report.publish PROFILE`` takes results.csv, tables, provenance and PNG figures, and the CSVs and
+the provenance of the benchmarks where there are some.
 """
 
 import os
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pushforward import paths
 from pushforward.errors import InputError, PushforwardError
 from pushforward.files import write_atomic
+from pushforward.report.benchmarks import BENCH
 from pushforward.report.published import Published, load_published
 from pushforward.report.results import Row, read_rows
 from pushforward.report.summary import exact, load_runs, measured, number, summarise, training_minutes
 
 LIMIT = 5_000_000  # bytes in all: the repository holds what a reader needs, not what a rerun gives
 PATTERNS = ("results.csv", "tables/*", "runs/*.json", "figures/*.png")
+BENCH_PATTERNS = ("*.csv", "runs/*.json")
 PROFILES = ("paper", "quick", "smoke")  # in the README the heaviest run comes first
 SHOWN = ("nll", "nll-excess")  # besides what is published; the rest stands on the page
 START, END = "<!-- results:start -->", "<!-- results:end -->"
@@ -25,6 +29,8 @@ START, END = "<!-- results:start -->", "<!-- results:end -->"
 
 def publish(profile: str) -> list[Path]:
     """Replace ``data/results/<profile>`` by the light files of ``results/<profile>``; returns what was copied.
+
+    The same goes for ``data/results/bench`` if ``results/bench`` holds a benchmark.
 
     Raises:
         InputError: unfinished or failing results, a run on a changed or unknown commit, or more than 5 MB.
@@ -35,20 +41,35 @@ def publish(profile: str) -> list[Path]:
     if summary.failing or summary.stopped:
         raise InputError(f"{summary.line}: only results whose checks hold are published")
     _check_clean(rows, load_runs(source / "runs"))
-    files = [path for pattern in PATTERNS for path in sorted(source.glob(pattern))]
+    chosen = {profile: _light(source, PATTERNS)}
+    bench = paths.results(BENCH)
+    if sheets := sorted(bench.glob("*.csv")):
+        _check_clean([row for sheet in sheets for row in read_rows(sheet)], load_runs(bench / "runs"))
+        chosen[BENCH] = _light(bench, BENCH_PATTERNS)
+    files = [path for light in chosen.values() for path in light]
     size = sum(path.stat().st_size for path in files)
     if size > LIMIT:
         largest = max(files, key=lambda path: path.stat().st_size)
         raise InputError(f"{size / 1e6:.1f} MB to publish, at most {LIMIT / 1e6:.0f}: the largest is {largest.name}")
-    target = paths.committed_results() / profile
-    fresh = target.with_name(f".{profile}.{os.getpid()}")
+    for name, light in chosen.items():
+        _replace(name, light)
+    return files
+
+
+def _light(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    return [path for pattern in patterns for path in sorted(folder.glob(pattern))]
+
+
+def _replace(name: str, files: list[Path]) -> None:
+    """Put ``files`` of ``results/<name>`` in the place of all that ``data/results/<name>`` holds."""
+    target = paths.committed_results() / name
+    fresh = target.with_name(f".{name}.{os.getpid()}")
     for path in files:
-        place = fresh / path.relative_to(source)
+        place = fresh / path.relative_to(paths.results(name))
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, place)
     shutil.rmtree(target, ignore_errors=True)
     os.replace(fresh, target)
-    return files
 
 
 def _check_clean(rows: list[Row], runs: dict[str, dict[str, Any]]) -> None:
@@ -120,7 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
     except PushforwardError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"published {len(files)} files to data/results/{names[0]} and the table in README.md: commit both")
+    print(f"published {len(files)} files to data/results and the table in README.md: commit both")
     return 0
 
 
