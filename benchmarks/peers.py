@@ -14,7 +14,8 @@ from benchmarks.curve import Curve
 from benchmarks.settings import Say, Settings
 from benchmarks.sheet import CASE, Sheet
 from pushforward import paths
-from pushforward.catalogue.jko import family
+from pushforward.catalogue.cases import family
+from pushforward.families import JKO
 from pushforward.datasets import Split
 from pushforward.metrics import nll
 from pushforward.report.results import Row
@@ -34,7 +35,7 @@ def run(settings: Settings, say: Say) -> list[Row]:
     chosen = rose_settings()
     sheet = Sheet("peers", asdict(settings) | {"jko-iflow": chosen, "nsf": NSF, "lr": LR, "batch": BATCH}, [SEED])
     law = pf.distributions.rose()
-    split = Split.from_distribution(law, family(chosen).pool, 20_000, 20_000, SEED)
+    split = Split.from_distribution(law, family(JKO, chosen).pool, 20_000, 20_000, SEED)
     truth = float(law.log_prob(split.val).double().mean())
     curves = {"jko-iflow": jko_curve(split, chosen, TIMES), "nsf": nsf_curve(split, TIMES)}
     for method, values in curves.items():
@@ -52,7 +53,7 @@ def rose_settings() -> dict:
 
 def jko_curve(split: Split, settings: dict, times: Sequence[float]) -> list[float]:
     """Validation NLL after the last block that is complete at each time: fitted, checked and its points pushed."""
-    _, history = pf.train(family(settings), split, seed=SEED, device="cpu")
+    _, history = pf.train(family(JKO, settings), split, seed=SEED, device="cpu")
     return nll_at(history.stages, times)
 
 
@@ -63,7 +64,7 @@ def nll_at(stages: Sequence[dict], times: Sequence[float]) -> list[float]:
         seconds, value = 0.0, stages[0]["val_nll"]
         for stage in stages:
             seconds += stage["seconds"]
-            if seconds <= time:
+            if seconds <= time and stage.get("kept", True):
                 value = stage["val_nll"]
         values.append(value)
     return values

@@ -8,10 +8,12 @@ from torch import Tensor, nn
 
 from pushforward.datasets import Split
 from pushforward.datasets.preprocessing import Scale
-from pushforward.families import JKO, Stage, TrainingHistory
+from pushforward.distributions import GaussianMixture
+from pushforward.families import Family, Stage, TrainingHistory
 from pushforward.fit import FitHistory
 from pushforward.flows import Affine, Bijection, Chain, Flow, ODEBijection, Radial
-from pushforward.nets import MLP, Gated, Lattice
+from pushforward.interpolation import InterpolationVelocity, MixtureInterpolation, by_name
+from pushforward.nets import MLP, Gated, Lattice, TimeLattice
 from pushforward.numerics import Adaptive, FixedGrid
 
 
@@ -63,6 +65,30 @@ class LinearVelocity(nn.Module):
         return self(t, x), self.matrix.expand(len(x), -1, -1)
 
 
+class ExactPrediction(nn.Module):
+    """The network that an ideal training would end with: E[target | X_t = x] of a known law, times a scalar or [n].
+
+    Each comes from the posterior mean m = E[X_1 | x] alone, in the network's own coordinates: (t, x), or for ``angle``
+    the clock 2φ/π and the point x/r of the circle, on which every schedule is the trigonometric one.
+    """
+
+    def __init__(self, law: GaussianMixture, schedule: str, prediction: str) -> None:
+        super().__init__()
+        self.dim, self.prediction = law.dim, prediction
+        self.schedule = by_name("trigonometric" if prediction == "angle" else schedule)
+        self.oracle = MixtureInterpolation(law, self.schedule)
+
+    def forward(self, clock: Tensor | float, x: Tensor) -> Tensor:
+        t = torch.as_tensor(clock, dtype=torch.float64)
+        t = t if t.ndim == 0 else t[:, None]
+        a, b = self.schedule.a(t), self.schedule.b(t)
+        m = self.oracle.posterior_mean(clock, x)
+        z = (x - b * m) / a
+        a_prime = self.schedule.aa_prime(t) / a
+        answers = {"denoiser": m, "noise": z, "velocity": a_prime * z + self.schedule.b_prime(t) * m}
+        return answers.get(self.prediction, a * m - b * z)
+
+
 def split_of(train: Tensor, held_out: Tensor | None = None) -> Split:
     """The points as a data set; validation and test points are ``held_out``, or the training points themselves."""
     held_out = train if held_out is None else held_out
@@ -92,7 +118,7 @@ def minimise(stage: Stage) -> None:
 
 
 def walk(
-    family: JKO, split: Split, train: Callable[[Stage], None] = minimise, seed: int = 0
+    family: Family, split: Split, train: Callable[[Stage], None] = minimise, seed: int = 0
 ) -> tuple[Flow, TrainingHistory]:
     """What ``pf.train`` does with a family, with another trainer in the place of ``fit``."""
     flow, history = family.build(split), TrainingHistory()
@@ -140,6 +166,10 @@ def _chain(dtype: torch.dtype) -> Bijection:
     return Chain(3, [_affine(dtype), _radial(dtype), ode])
 
 
+def _learned(net: nn.Module, schedule: str, prediction: str, *arguments: object) -> Callable[..., Bijection]:
+    return _ode(InterpolationVelocity(net, by_name(schedule), prediction), *arguments, scale=0.4)
+
+
 _MAPS = [
     Case("affine", _affine, 3, 1e-13),
     Case("radial", _radial, 3, 1e-13),
@@ -149,6 +179,27 @@ _MAPS = [
     Case("discrete-gated", _ode(Gated(3, 5), FixedGrid(4, "midpoint"), "discrete", scale=0.4), 3, 1e-12),
     Case("trace-fixed-grid", _ode(MLP(3, (8, 8, 8), "silu"), FixedGrid(60), scale=0.4), 3, 1e-12),
     Case("trace-adaptive", _adaptive, 3, 1e-10),
+    Case(
+        "discrete-angle",
+        _learned(
+            TimeLattice(2, ((12, 0.4, 2), (9, 0.0, 3)), 4.0),
+            "foellmer",
+            "angle",
+            FixedGrid(4),
+            "discrete",
+            None,
+            0.9,
+            0.0,
+        ),
+        2,
+        1e-12,
+    ),
+    Case(
+        "trace-denoiser",
+        _learned(MLP(3, (8, 8), "silu", time=True), "linear", "denoiser", FixedGrid(80), "trace", None, 0.7, 0.1),
+        3,
+        1e-12,
+    ),
     Case("chain", _chain, 3, 1e-12),
 ]
 CASES = {case.name: case for case in _MAPS}

@@ -145,7 +145,7 @@ def trained(request):
     velocity = {"lattice": {"kind": "lattice", "sizes": (16, 8)}, "mlp": {"kind": "mlp", "widths": (24, 24)}}
     family = JKO(velocity[request.param], blocks=3, h0=0.5, stop_ratio=0, fit=CONFIG)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jko, "PUSH_BATCH", 2000)  # fewer points to look for folds at: the integral will tell
+        patch.setattr(jko, "PROBES", 2000)  # fewer points to look for folds at: the integral will tell
         return pf.train(family, split_of(drawn(4000, 0), drawn(4000, 1)), device="cpu")
 
 

@@ -11,7 +11,7 @@ from pushforward.errors import InputError
 Points = Tensor  # [n, d]
 PerPoint = Tensor  # [n]
 Paths = Tensor  # [stops, n, d]
-Time = Tensor | float  # scalar
+Time = Tensor | float  # scalar; where said so, one time a point [n]
 
 
 def check_points(x: object, dim: int | None = None, name: str = "x") -> Points:

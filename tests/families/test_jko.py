@@ -7,7 +7,7 @@ from torch import nn
 
 from cases import LinearVelocity, exact_moments, normal, split_of, student, walk
 from pushforward.errors import InputError, NonFinite, NotInvertible
-from pushforward.families import JKO, Family, jko
+from pushforward.families import JKO, Family, jko, pushing
 from pushforward.families.jko import LATTICE_FIT, NETWORK_FIT
 from pushforward.flows import Affine, Flow, Radial
 from pushforward.nets import MLP, NETS, Gated, Lattice
@@ -19,7 +19,8 @@ X = exact_moments(400, torch.tensor([1.0, -1.0]).double(), torch.tensor([2.0, 0.
 
 @pytest.fixture(autouse=True)
 def few_probes(monkeypatch):
-    monkeypatch.setattr(jko, "PUSH_BATCH", 150)  # also cuts every push into pieces
+    monkeypatch.setattr(jko, "PROBES", 150)
+    monkeypatch.setattr(pushing, "PIECE", 150)
 
 
 def still(stage):

@@ -60,6 +60,16 @@ def test_time_enters_when_asked_and_only_then():
     assert torch.equal(with_time(torch.tensor(0.5), x), with_time(0.5, x))
 
 
+@depths
+def test_a_time_a_point_is_that_time_for_that_point(widths):
+    velocity, x, times = network(widths, time=True), normal(9, 3), torch.linspace(0, 1, 9, dtype=torch.float64)
+    one_by_one = torch.cat([velocity(float(t), point[None]) for t, point in zip(times, x, strict=True)])
+    torch.testing.assert_close(velocity(times, x), one_by_one)
+    _, divergences = velocity.velocity_and_divergence(times, x)
+    expected = [velocity.velocity_and_divergence(t, point[None])[1] for t, point in zip(times, x, strict=True)]
+    torch.testing.assert_close(divergences, torch.cat(expected))
+
+
 @every
 def test_a_new_block_is_the_identity(activation):
     velocity, x = MLP(3, (8, 8), activation).double(), normal(5, 3)

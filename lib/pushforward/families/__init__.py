@@ -1,6 +1,8 @@
 """One frozen dataclass of settings per family; each builds a flow and lists its training stages."""
 
+from pushforward.families.interpolation import Interpolation
 from pushforward.families.jko import JKO
 from pushforward.families.stage import Family, Stage, TrainingHistory
+from pushforward.families.whitening import preconditioned
 
-__all__ = ["JKO", "Family", "Stage", "TrainingHistory"]
+__all__ = ["JKO", "Family", "Interpolation", "Stage", "TrainingHistory", "preconditioned"]

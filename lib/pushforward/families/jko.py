@@ -9,11 +9,12 @@ from typing import ClassVar, Literal
 import torch
 
 from pushforward.datasets import Split
-from pushforward.errors import InputError, NonFinite, NotInvertible
+from pushforward.errors import InputError, NotInvertible
+from pushforward.families.pushing import nll, push, push_with_log_det
 from pushforward.families.stage import Stage, TrainingHistory
+from pushforward.families.whitening import check_preconditioners, preconditioned
 from pushforward.fit import FitConfig
-from pushforward.flows import Affine, Bijection, Chain, Flow, ODEBijection, Radial, with_solver
-from pushforward.flows.flow import standard_normal_log_prob
+from pushforward.flows import Flow, ODEBijection, with_solver
 from pushforward.metrics import movement, movement_ratio
 from pushforward.nets import NETS
 from pushforward.numerics import Divergence, Exact, FiniteDifference, FixedGrid, Hutchinson
@@ -21,7 +22,6 @@ from pushforward.objectives import JKOObjective
 from pushforward.seeds import stream
 from pushforward.shapes import Points
 
-PRECONDITIONERS = {"affine": Affine, "radial": Radial}
 DIVERGENCES: dict[str, Callable[[], Divergence]] = {
     "exact": Exact,
     "hutchinson-gaussian": lambda: Hutchinson("gaussian"),
@@ -32,7 +32,7 @@ MAX_STEPS = 64  # a block that needs more steps than this is an error
 GAP = 0.003  # nats by which the NLL of a block may move when its steps are halved in length
 GAP_POINTS = 5_000  # held-out points that measure it
 MADE_UP = 0.5  # nats from which such a move is the optimiser's doing, not the solver's error
-PUSH_BATCH = 20_000  # points pushed at once: the memory of a push is that of this many
+PROBES = 20_000  # training points, and held-out points, at which a block is looked at for folds
 LATTICE_FIT = FitConfig(iterations=200, batch=2000, lr=0.04, betas=(0.9, 0.98))
 NETWORK_FIT = FitConfig(iterations=300, batch=512, optimizer="adamw", lr=2e-3, weight_decay=0.05, clip=5.0)
 SMALL = 3  # up to this dimension the exact determinant of the discretised block costs less than it saves
@@ -93,9 +93,7 @@ class JKO:
             raise InputError(f"h0={self.h0}, growth={self.growth}, h_max={self.h_max}: expected positive step sizes")
         if self.divergence not in DIVERGENCES:
             raise InputError(f"divergence {self.divergence!r} is unknown, expected one of {sorted(DIVERGENCES)}")
-        unknown = [name for name in self.precondition if name not in PRECONDITIONERS]
-        if unknown:
-            raise InputError(f"precondition {unknown} is unknown, expected some of {sorted(PRECONDITIONERS)}")
+        check_preconditioners(self.precondition)
         if self.velocity is not None and not isinstance(self.velocity, dict):
             raise InputError(f"velocity is {self.velocity!r}, expected None or a dict such as {{'kind': 'mlp'}}")
         if self.velocity is not None and self.velocity.get("kind") not in NETS:
@@ -128,24 +126,18 @@ class JKO:
 
     def build(self, split: Split) -> Flow:
         """The flow before block 1: the preconditioners, fitted on the training points."""
-        x = split.train
-        chain = Chain(x.shape[1])
-        for name in self.precondition:
-            part = PRECONDITIONERS[name].fit(x).to(x)
-            chain.append(part)
-            x = _push(part, x)
-        return Flow(chain)
+        return preconditioned(self.precondition, split.train)
 
     def stages(self, flow: Flow, split: Split, history: TrainingHistory, seed: int) -> Iterator[Stage]:
         """One stage a block. Block k sees only the points that blocks 1 … k − 1 have pushed; those are frozen."""
         started = time.process_time()
         chain, dim = flow.bijection, flow.dim
         fit = self.fit or (LATTICE_FIT if self._velocity(dim)[0] == "lattice" else NETWORK_FIT)
-        x = _push(chain, split.train[: self.pool])
+        x = push(chain, split.train[: self.pool])
         if self.diffusion:
             x = _ornstein_uhlenbeck(x, self.diffusion, stream(seed, "diffusion"))
-        z, log_det = _push_with_log_det(chain, split.val)
-        history.stages.append({"stage": "start", "val_nll": _nll(z, log_det), "seconds": time.process_time() - started})
+        z, log_det = push_with_log_det(chain, split.val)
+        history.stages.append({"stage": "start", "val_nll": nll(z, log_det), "seconds": time.process_time() - started})
         previous = None
         stopped = False
         for k, h in enumerate(self.step_sizes()):
@@ -167,8 +159,8 @@ class JKO:
             yield stage
             started = time.process_time()
             stage_solver = block.solver
-            _certify(block, x, z[:PUSH_BATCH])
-            pushed = _push(block, x)
+            _certify(block, x, z[:PROBES])
+            pushed = push(block, x)
             ratio = movement_ratio(x, pushed)
             row = {
                 "stage": stage.name,
@@ -179,9 +171,9 @@ class JKO:
                 "evaluations": history.fits[stage.name].iterations * stage_solver.evaluations,
             }
             row["seconds"] = history.fits[stage.name].seconds + time.process_time() - started
-            later, more = _push_with_log_det(block, z)
-            row["val_nll"] = _nll(later, log_det + more)
-            row["kept"] = not self.stop_on_rise or row["val_nll"] <= _nll(z, log_det)
+            later, more = push_with_log_det(block, z)
+            row["val_nll"] = nll(later, log_det + more)
+            row["kept"] = not self.stop_on_rise or row["val_nll"] <= nll(z, log_det)
             history.stages.append(row)
             stopped = stopped or ratio < self.stop_ratio or not row["kept"]
             if row["kept"]:
@@ -200,10 +192,10 @@ def _certify(block: ODEBijection, x: Points, held_out: Points) -> None:
         NotInvertible: more than 64 steps would be needed, or the NLL of the training grid was made up by the solver:
             likelihood training exploits a grid that is too coarse for its velocity.
     """
-    probes = torch.cat([x[:PUSH_BATCH], held_out])
+    probes = torch.cat([x[:PROBES], held_out])
     if block.log_det == "discrete":
         reach = 1.5 * x.abs().amax(0)
-        box = torch.rand(4 * PUSH_BATCH, block.dim, generator=stream(0, "certify"), dtype=x.dtype).to(x)
+        box = torch.rand(4 * PROBES, block.dim, generator=stream(0, "certify"), dtype=x.dtype).to(x)
         probes = torch.cat([probes, (2 * box - 1) * reach])
     while True:
         folds = _folds(block, probes)
@@ -227,7 +219,7 @@ def _certify(block: ODEBijection, x: Points, held_out: Points) -> None:
 def _folds(block: ODEBijection, x: Points) -> bool:
     if block.log_det != "discrete":
         return False
-    return any(float(block.step_determinants(part)[1].min()) <= 0 for part in x.split(PUSH_BATCH))
+    return any(float(block.step_determinants(part)[1].min()) <= 0 for part in x.split(PROBES))
 
 
 def _solver_gap(block: ODEBijection, x: Points) -> float:
@@ -235,30 +227,9 @@ def _solver_gap(block: ODEBijection, x: Points) -> float:
     return abs(_nll_after(block, x, 0.0) - _nll_after(finer, x, 0.0))
 
 
-@torch.no_grad()
-def _push(bijection: Bijection, x: Points) -> Points:
-    return torch.cat([bijection(part) for part in x.split(PUSH_BATCH)])
-
-
-@torch.no_grad()
-def _push_with_log_det(bijection: Bijection, x: Points) -> tuple[Points, torch.Tensor]:
-    pieces = [bijection.forward_and_log_det(part) for part in x.split(PUSH_BATCH)]
-    return torch.cat([z for z, _ in pieces]), torch.cat([log_det for _, log_det in pieces])
-
-
-def _nll(z: Points, log_det: torch.Tensor) -> float:
-    value = float(-(standard_normal_log_prob(z) + log_det).mean())
-    if not math.isfinite(value):
-        raise NonFinite(
-            f"the validation NLL is {value}, expected a finite number: lower the learning rate, clip gradients, or "
-            "check the data for outliers"
-        )
-    return value
-
-
 def _nll_after(block: ODEBijection, z: Points, log_det: torch.Tensor) -> float:
-    z, more = _push_with_log_det(block, z)
-    return _nll(z, log_det + more)
+    z, more = push_with_log_det(block, z)
+    return nll(z, log_det + more)
 
 
 def _nll_so_far(block: ODEBijection, z: Points, log_det: torch.Tensor) -> float | None:

@@ -16,6 +16,7 @@ from pushforward.flows.bijection import Bijection, Chain
 from pushforward.flows.flow import Flow
 from pushforward.flows.ode import ODEBijection
 from pushforward.flows.radial import Radial
+from pushforward.interpolation import InterpolationVelocity, schedules
 from pushforward.nets import NETS
 from pushforward.numerics import Adaptive, Exact, FiniteDifference, FixedGrid, Hutchinson
 
@@ -90,7 +91,7 @@ def _describe(bijection: Bijection) -> dict:
     if isinstance(bijection, ODEBijection):
         return {
             "kind": "ode",
-            "velocity": _named(bijection.velocity, NETS),
+            "velocity": _describe_velocity(bijection.velocity),
             "solver": _settings(bijection.solver),
             "divergence": _settings(bijection.divergence),
             "log_det": bijection.log_det,
@@ -98,6 +99,18 @@ def _describe(bijection: Bijection) -> dict:
             "t_latent": bijection.t_latent,
         }
     return _named(bijection, _PLAIN)
+
+
+def _describe_velocity(velocity: nn.Module) -> dict:
+    if isinstance(velocity, InterpolationVelocity):
+        if velocity.schedule.name not in schedules.SCHEDULES:
+            raise CheckpointError(
+                f"the schedule {velocity.schedule.name!r} cannot be saved, expected one of "
+                f"{sorted(schedules.SCHEDULES)}: register it, before loading too"
+            )
+        net = _named(velocity.net, NETS)
+        return {"kind": "interpolation", "net": net, **velocity.settings()}
+    return _named(velocity, NETS)
 
 
 def _named(module: nn.Module, registry: dict[str, type]) -> dict:
@@ -125,9 +138,18 @@ def _build(description: dict) -> Bijection:
     if kind == "ode":
         velocity, solver, divergence = (dict(description.pop(part)) for part in ("velocity", "solver", "divergence"))
         return ODEBijection(
-            NETS[velocity.pop("kind")](**velocity),
+            _build_velocity(velocity),
             solver=_PARTS[solver.pop("kind")](**solver),
             divergence=_PARTS[divergence.pop("kind")](**divergence),
             **description,
         )
     return _PLAIN[kind](**description)
+
+
+def _build_velocity(description: dict) -> nn.Module:
+    description = dict(description)
+    kind = description.pop("kind")
+    if kind == "interpolation":
+        net, schedule = _build_velocity(description["net"]), schedules.by_name(description["schedule"])
+        return InterpolationVelocity(net, schedule, description["prediction"])
+    return NETS[kind](**description)

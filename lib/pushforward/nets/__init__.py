@@ -5,7 +5,8 @@
 from pushforward.nets.gated import Gated
 from pushforward.nets.lattice import Lattice
 from pushforward.nets.mlp import MLP
+from pushforward.nets.time_lattice import TimeLattice
 
-NETS = {"mlp": MLP, "lattice": Lattice, "gated": Gated}
+NETS = {"mlp": MLP, "lattice": Lattice, "time-lattice": TimeLattice, "gated": Gated}
 
-__all__ = ["MLP", "NETS", "Gated", "Lattice"]
+__all__ = ["MLP", "NETS", "Gated", "Lattice", "TimeLattice"]

@@ -33,7 +33,7 @@ ACTIVATIONS = {"softplus": _softplus, "silu": _silu, "tanh": _tanh}  # a -> (val
 class MLP(nn.Module):
     """v(t, x) = W_L σ(… σ(W_1 x + b_1) …) + b_L, with t appended to x when ``time`` is true.
 
-    The last layer starts at zero, so that a new block is the identity.
+    A time is a scalar, or one a point [n]. The last layer starts at zero, so that a new block is the identity.
 
     Args:
         dim: dimension d of the points.
@@ -66,7 +66,7 @@ class MLP(nn.Module):
     def _input(self, t: Time, x: Points) -> Tensor:
         if not self.time:
             return x
-        return torch.cat([x, torch.as_tensor(t, dtype=x.dtype, device=x.device).expand(len(x), 1)], 1)
+        return torch.cat([x, torch.as_tensor(t, dtype=x.dtype, device=x.device).reshape(-1, 1).expand(len(x), 1)], 1)
 
     def forward(self, t: Time, x: Points) -> Points:
         """v(t, x) [n, d]."""

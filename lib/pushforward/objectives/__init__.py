@@ -1,6 +1,8 @@
 """What is minimised, term by term."""
 
+from pushforward.objectives.coupling import COUPLINGS, couple
 from pushforward.objectives.jko import JKOObjective
 from pushforward.objectives.loss import Loss, Objective
+from pushforward.objectives.matching import MatchingObjective
 
-__all__ = ["JKOObjective", "Loss", "Objective"]
+__all__ = ["COUPLINGS", "JKOObjective", "Loss", "MatchingObjective", "Objective", "couple"]

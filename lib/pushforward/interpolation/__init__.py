@@ -1,0 +1,38 @@
+"""Gaussian interpolation flows: schedules, closed-form velocities of known laws, and the theorems' bounds."""
+
+from pushforward.interpolation.box import Box
+from pushforward.interpolation.interval import IntervalInterpolation, bimodal, uniform
+from pushforward.interpolation.loss_floor import loss_floor
+from pushforward.interpolation.mixture import MixtureInterpolation
+from pushforward.interpolation.schedules import (
+    SCHEDULES,
+    Schedule,
+    by_name,
+    register,
+    ve,
+    ve_linear,
+    vp,
+)
+from pushforward.interpolation.targets import TARGETS, Oracle, Target
+from pushforward.interpolation.velocity import PREDICTIONS, InterpolationVelocity
+
+__all__ = [
+    "PREDICTIONS",
+    "SCHEDULES",
+    "TARGETS",
+    "Box",
+    "InterpolationVelocity",
+    "IntervalInterpolation",
+    "MixtureInterpolation",
+    "Oracle",
+    "Schedule",
+    "Target",
+    "bimodal",
+    "by_name",
+    "loss_floor",
+    "register",
+    "uniform",
+    "ve",
+    "ve_linear",
+    "vp",
+]
