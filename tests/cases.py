@@ -156,7 +156,7 @@ def _ode(velocity: nn.Module, *arguments: object, scale: float) -> Callable[[tor
 
 
 def _adaptive(dtype: torch.dtype) -> Bijection:
-    tolerance = 1e-11 if dtype == torch.float64 else 1e-6
+    tolerance = 1e-11 if dtype == torch.float64 else 1e-7
     velocity = randomised(MLP(3, (8,), "silu", time=True))
     return ODEBijection(velocity, Adaptive(tolerance, tolerance)).to(dtype)
 
@@ -196,7 +196,7 @@ _MAPS = [
     ),
     Case(
         "trace-denoiser",
-        _learned(MLP(3, (8, 8), "silu", time=True), "linear", "denoiser", FixedGrid(80), "trace", None, 0.7, 0.1),
+        _learned(MLP(3, (8, 8), "silu", time=True), "linear", "denoiser", FixedGrid(40), "trace", None, 0.5, 0.1),
         3,
         1e-12,
     ),

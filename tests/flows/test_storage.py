@@ -10,6 +10,7 @@ import pushforward as pf
 from cases import CASES, LinearVelocity, normal
 from pushforward.errors import CheckpointError
 from pushforward.flows import Chain, Flow, ODEBijection, load_flow, save_flow
+from pushforward.interpolation import InterpolationVelocity, vp
 from pushforward.nets import MLP
 from pushforward.numerics import Adaptive, Exact, FiniteDifference, FixedGrid, Hutchinson
 
@@ -105,6 +106,32 @@ def test_a_foreign_json_file_is_refused(saved, content):
 def test_a_velocity_that_is_not_registered_cannot_be_saved(tmp_path):
     with pytest.raises(CheckpointError, match="a LinearVelocity cannot be saved, expected one of .*gated.*mlp"):
         save_flow(Flow(ODEBijection(LinearVelocity(2))), tmp_path)
+
+
+def test_a_schedule_that_is_not_registered_cannot_be_saved(tmp_path):
+    velocity = InterpolationVelocity(MLP(2, (4,), time=True), vp(2.0))
+    with pytest.raises(CheckpointError, match="the schedule 'vp-2' cannot be saved, expected one of .*linear.*vp"):
+        save_flow(Flow(ODEBijection(velocity)), tmp_path)
+    assert not (tmp_path / "flow.json").exists()
+
+
+def test_a_network_inside_a_velocity_must_be_registered_too(tmp_path):
+    velocity = InterpolationVelocity(LinearVelocity(2), vp())
+    with pytest.raises(CheckpointError, match="a LinearVelocity cannot be saved"):
+        save_flow(Flow(ODEBijection(velocity)), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change", [{"schedule": "cubic"}, {"prediction": "score"}, {"net": "mlp"}, {"net": {"kind": "x"}}]
+)
+def test_an_interpolation_that_does_not_build_is_refused(tmp_path, change):
+    folder = Flow(ODEBijection(InterpolationVelocity(MLP(2, (4,), time=True), vp()))).save(tmp_path)
+    bijection = json.loads((folder / "flow.json").read_text())["bijection"]
+    assert bijection["velocity"]["kind"] == "interpolation"
+    bijection["velocity"] |= change
+    rewrite(folder, bijection=bijection)
+    with pytest.raises(CheckpointError, match="does not hold a flow of this library"):
+        load_flow(folder)
 
 
 def test_a_solver_that_is_not_registered_cannot_be_saved(tmp_path):

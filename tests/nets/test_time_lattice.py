@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from scipy.interpolate import BSpline
@@ -6,13 +8,13 @@ from cases import generator, jacobian, randomised
 from pushforward.errors import InputError
 from pushforward.nets import MLP, NETS, TimeLattice
 
-RADIUS = 2.0
+RADIUS, CORE = 2.0, 1.4
 LEVELS = ((12, 0.6, 2), (9, 0.0, 3))
 TIMES = (0.0, 0.2, 1 / 3, 0.59, 0.6, 0.61, 0.8, 0.97, 1.0)
 
 
 def network(levels=LEVELS):
-    return randomised(TimeLattice(2, levels, RADIUS).double(), 0.5)
+    return randomised(TimeLattice(2, levels, RADIUS, CORE).double(), 0.5)
 
 
 def scattered(n=60, reach=1.15 * RADIUS):
@@ -30,9 +32,10 @@ def by_hand(lattice, times, x):
     """Σ_k hat_k(t) Σ_ab c_kab β(x₁/s − a) β(x₂/s − b), with hats and scipy's B-splines over all control points."""
     total = torch.zeros_like(x)
     for control, (size, start, intervals) in zip(lattice.control, lattice.levels, strict=True):
-        spacing = 2 * lattice.radius / (size + 3)
+        reach = math.hypot(RADIUS * math.cos(math.pi * start / 2), CORE * math.sin(math.pi * start / 2))
+        spacing = 2 * reach / (size + 3)
         bump = BSpline.basis_element([-2, -1, 0, 1, 2], extrapolate=False)
-        centres = -lattice.radius + spacing * (torch.arange(size, dtype=x.dtype) + 2)
+        centres = -reach + spacing * (torch.arange(size, dtype=x.dtype) + 2)
         space = [torch.nan_to_num(torch.as_tensor(bump((x[:, i, None] - centres) / spacing))) for i in (0, 1)]
         knots = start + (1 - start) / intervals * torch.arange(intervals + 1, dtype=x.dtype)
         hats = (1 - (times[:, None] - knots).abs() * intervals / (1 - start)).clamp_min(0)
@@ -109,11 +112,24 @@ def test_the_field_is_continuous_in_time_across_knots_and_starts(t):
         assert (before - at).abs().max() < 1e-6 and (after - at).abs().max() < 1e-6
 
 
+def test_a_level_covers_what_noise_and_data_fill_at_its_start():
+    levels = ((8, 0.0, 2), (8, 1 / 3, 2), (8, 1 - 1e-9, 1))
+    reaches = [TimeLattice(2, levels, 4.0, 2.0).reach(level) for level in range(3)]
+    assert reaches == pytest.approx([4.0, math.sqrt(16 * 3 / 4 + 4 / 4), 2.0], abs=1e-9)
+    lattice = network(((12, 0.6, 2),))
+    edge = lattice.reach(0)
+    x = torch.tensor([[edge + 1e-6, 0.0], [0.1, -edge - 1e-6], [edge - 0.05, 0.1]], dtype=torch.float64)
+    for v in (lattice(0.9, x), lattice(everywhere(0.9, x), x)):
+        assert not v[:2].any() and v[2].any()
+
+
 def test_time_stops_at_its_ends():
     """A solver may step a hair beyond."""
     lattice, x = network(), scattered()
     for outside, end in ((-0.1, 0.0), (1.1, 1.0)):
         assert torch.equal(lattice(outside, x), lattice(end, x))
+        for found, expected in zip(*(lattice.velocity_and_jacobian(t, x) for t in (outside, end)), strict=True):
+            assert torch.equal(found, expected)
         times = everywhere(outside, x)
         torch.testing.assert_close(lattice(times, x), lattice(end, x), rtol=0, atol=1e-13)
 
@@ -133,7 +149,7 @@ def test_a_new_lattice_is_zero():
 
 def test_settings_rebuild_the_network():
     lattice = TimeLattice(2, [[10, 0.5, 3], [8, 0, 2]], 3.0)
-    assert lattice.settings() == {"dim": 2, "levels": [[10, 0.5, 3], [8, 0.0, 2]], "radius": 3.0}
+    assert lattice.settings() == {"dim": 2, "levels": [[10, 0.5, 3], [8, 0.0, 2]], "radius": 3.0, "core": lattice.core}
     # One knot more where the level is there from the beginning.
     assert [p.shape for p in NETS["time-lattice"](**lattice.settings()).control] == [(3, 10, 10, 2), (3, 8, 8, 2)]
 
@@ -153,7 +169,8 @@ def test_the_default_has_about_the_numbers_of_the_usual_network():
         ((2, ((8, 1.0, 2),)), r"starts in \[0, 1\)"),
         ((2, ((8, -0.1, 2),)), r"starts in \[0, 1\)"),
         ((2, ((8, 0.0, 0),)), "at least one interval"),
-        ((2, ((8, 0.0, 2),), 0.0), "radius is 0.0"),
+        ((2, ((8, 0.0, 2),), 0.0), "radius is 0.0 and core"),
+        ((2, ((8, 0.0, 2),), 4.0, -1.0), "core -1.0, expected positive numbers"),
     ],
 )
 def test_bad_settings_are_named(arguments, message):

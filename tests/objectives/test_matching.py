@@ -113,15 +113,19 @@ def test_antithetic_pairs_leave_the_expectation_and_calm_the_loss():
     torch.testing.assert_close(first + second, 2 * early * data(0), rtol=0, atol=1e-5)  # z and −z cancel
 
 
+@pytest.mark.parametrize("emphasis", [1.0, 3.0])
 @pytest.mark.parametrize(("t_min", "t_max"), [(0.0, 1.0), (0.2, 0.7)])
-def test_times_are_one_in_each_equal_part(t_min, t_max):
-    objective = exact("linear", "velocity", t_min=t_min, t_max=t_max)
+def test_times_are_one_in_each_part_of_equal_mass(t_min, t_max, emphasis):
+    """1 − t is a power of a uniform draw: undone, there is one uniform draw in every n-th of [0, 1]."""
+    objective = exact("linear", "velocity", t_min=t_min, t_max=t_max, emphasis=emphasis)
     times = []
     for seed in range(8):
         objective(data(seed), generator(seed))
-        times.append((objective.velocity.net.clock - t_min) / (t_max - t_min) * BATCH)
+        t = objective.velocity.net.clock.clamp(t_min, t_max)  # the velocity stays a hair away from 0 and 1
+        times.append((1 - ((t_max - t) / (t_max - t_min)) ** (1 / emphasis)) * BATCH)
+    times = [found[: int(0.95 * BATCH)] for found in times]  # the very last are clipped at 1 − 1e-6
     for found in times:
-        assert torch.equal(found.floor().clamp(0, BATCH - 1), torch.arange(BATCH).double())
+        assert torch.equal(found.floor(), torch.arange(len(found)).double())
     within = torch.stack(times).frac()
     assert_zero_within_four_errors(within.flatten() - 0.5)
     assert float(within.std()) == pytest.approx(12**-0.5, rel=0.05)
@@ -171,6 +175,7 @@ def test_the_gradient_is_that_of_the_loss_and_float32_stays():
         ({"t_min": -0.1}, "t_min=-0.1"),
         ({"t_max": 1.5}, "t_max=1.5"),
         ({"coupling": "sinkhorn"}, "coupling 'sinkhorn' is unknown"),
+        ({"emphasis": 0.0}, "emphasis is 0.0, expected a positive power"),
     ],
 )
 def test_bad_settings_are_named(settings, message):

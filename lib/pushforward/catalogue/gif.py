@@ -16,6 +16,7 @@ PLAIN = {  # flow matching as it is usually run; the optimiser is Adam at 1e-3, 
     "net": {"kind": "mlp", "widths": [256, 256, 256], "activation": "silu", "time": True},
     "coupling": "independent",
     "antithetic": False,
+    "emphasis": 1.0,
 }
 # Two hidden layers: the exact divergence then has a closed form, without which 63 dimensions are out of reach.
 PLAIN_REAL = PLAIN | {"net": {"kind": "mlp", "widths": [256, 256], "activation": "silu", "time": True}}

@@ -40,7 +40,14 @@ def checkpoint(schedule: str, iterations: int, fit: Mapping[str, Any], seed: int
     C = sup ∂ṽ/∂x is taken over a grid on [−9, 9], far wider than the data: what lies beyond is never visited.
     W2 is that between the exact flow map and the learned one, both increasing, so it is exact.
     """
-    settings = {"schedule": schedule, "prediction": "velocity", "net": NET, "precondition": (), "t_max": 1.0}
+    settings = {
+        "schedule": schedule,
+        "prediction": "velocity",
+        "net": NET,
+        "precondition": (),
+        "t_max": 1.0,
+        "emphasis": 1.0,
+    }
     chosen = family(Interpolation, settings | {"fit": dict(fit) | {"iterations": iterations}})
     result = train_once(f"line-gif-{schedule}-{iterations}", chosen, TARGET.law, seed=seed)
     velocity = result.flow.bijection.blocks[0].velocity.double()

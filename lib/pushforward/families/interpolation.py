@@ -43,8 +43,10 @@ class Interpolation:
             only for ``angle`` is a good guess there.
         coupling: of noise and data in a minibatch, ``independent`` or ``optimal-transport``.
         antithetic: show each point with z and with −z.
+        emphasis: 1 − t is this power of a uniform draw: above 1, training looks more often at times near the data.
         precondition: exact bijections fitted first, of ``affine`` (whitening) and ``radial``.
-        t_max: None: that of the schedule, and at most 0.999 where the prediction divides by a.
+        t_max: None: 1 for ``angle``, whose target is bounded; else that of the schedule, and at most 0.999 where the
+            prediction divides by a.
         steps: of the fixed RK4 grid that samples and measures likelihood; 0: dopri5 at ``tolerance``.
         tolerance: relative and absolute, of the adaptive solver.
         pool: training points drawn from a law, or the first of a data set's.
@@ -59,6 +61,7 @@ class Interpolation:
     net: dict | None = None
     coupling: str = "independent"
     antithetic: bool = True
+    emphasis: float = 3.0
     precondition: tuple[str, ...] = ("affine",)
     t_max: float | None = None
     steps: int = 0
@@ -88,6 +91,8 @@ class Interpolation:
             raise InputError(
                 f"steps={self.steps}, tolerance={self.tolerance}: expected steps >= 0, a tolerance above 0"
             )
+        if not self.emphasis > 0:
+            raise InputError(f"emphasis is {self.emphasis}, expected a positive power (1: uniform times)")
         if self.pool < 1:
             raise InputError(f"pool is {self.pool}, expected at least 1 point")
         check_preconditioners(self.precondition)
@@ -95,7 +100,8 @@ class Interpolation:
     def times(self) -> tuple[float, float]:
         """t_min and t_max of training and of the flow."""
         schedule = schedules.by_name(self.schedule)
-        last = schedule.t_max if self.prediction in ("angle", "velocity") else min(schedule.t_max, 1 - CUT)
+        cut = min(schedule.t_max, 1 - CUT)
+        last = {"angle": 1.0, "velocity": schedule.t_max, "denoiser": cut, "noise": cut}[self.prediction]
         first = CUT if self.prediction == "noise" and schedule.b0 == 0 else 0.0
         return first, last if self.t_max is None else self.t_max
 
@@ -134,7 +140,7 @@ class Interpolation:
             torch.manual_seed(stream(seed, "init").initial_seed())
             ode = self.ode(dim).to(x)
         first, last = self.times()
-        objective = MatchingObjective(ode.velocity, first, last, self.coupling, self.antithetic)
+        objective = MatchingObjective(ode.velocity, first, last, self.coupling, self.antithetic, self.emphasis)
         fit = self.fit or (LATTICE_FIT if self._net(dim)[0] == "time-lattice" else NETWORK_FIT)
         blocks = [ode, *self._source(x)]
 

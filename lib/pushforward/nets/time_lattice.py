@@ -1,5 +1,6 @@
 """A planar velocity that depends on time, on lattices of several resolutions."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -9,7 +10,7 @@ from pushforward.errors import InputError
 from pushforward.nets.lattice import _Spline, _weights
 from pushforward.shapes import Points, Time
 
-LEVELS = ((96, 0.88, 4), (64, 0.75, 5), (32, 0.45, 7), (16, 0.0, 8))  # as many numbers as an MLP 3 × 256
+LEVELS = ((128, 0.95, 2), (72, 0.85, 4), (36, 0.6, 6), (18, 0.0, 8))  # as many numbers as an MLP 3 × 256
 
 
 class TimeLattice(nn.Module):
@@ -22,13 +23,16 @@ class TimeLattice(nn.Module):
     Args:
         dim: must be 2.
         levels: (control points a side, start in [0, 1), intervals in time) of each level.
-        radius: half the side of the square that the lattice covers.
+        radius, core: half the sides of the squares that noise (t = 0) and data (t = 1) fill. A level that starts at t
+            covers √(radius² cos² + core² sin²) at the angle πt/2: no control point lies where nothing ever comes.
 
     Raises:
         InputError: dim is not 2, or a level without enough control points, a start or an interval.
     """
 
-    def __init__(self, dim: int = 2, levels: Sequence[Sequence[float]] = LEVELS, radius: float = 4.0) -> None:
+    def __init__(
+        self, dim: int = 2, levels: Sequence[Sequence[float]] = LEVELS, radius: float = 4.0, core: float = 2.6
+    ) -> None:
         super().__init__()
         if dim != 2:
             raise InputError(f"dim is {dim}, but a lattice velocity is planar: use 'mlp'")
@@ -38,9 +42,9 @@ class TimeLattice(nn.Module):
             raise InputError(
                 f"levels is {levels}, expected sizes from 8, starts in [0, 1) and at least one interval each"
             )
-        if not radius > 0:
-            raise InputError(f"radius is {radius}, expected a positive number")
-        self.dim, self.radius = dim, radius
+        if not (radius > 0 and core > 0):
+            raise InputError(f"radius is {radius} and core {core}, expected positive numbers")
+        self.dim, self.radius, self.core = dim, radius, core
         self.levels = tuple((int(size), float(start), int(intervals)) for size, start, intervals in levels)
         # A level that begins later is zero at its start; the first knot is a parameter where the start is 0.
         self.control = nn.ParameterList(
@@ -49,7 +53,12 @@ class TimeLattice(nn.Module):
 
     def settings(self) -> dict:
         """The arguments that rebuild this network."""
-        return {"dim": 2, "levels": [list(level) for level in self.levels], "radius": self.radius}
+        return {"dim": 2, "levels": [list(level) for level in self.levels], "radius": self.radius, "core": self.core}
+
+    def reach(self, level: int) -> float:
+        """Half the side of the square that a level covers."""
+        angle = math.pi / 2 * self.levels[level][1]
+        return math.hypot(self.radius * math.cos(angle), self.core * math.sin(angle))
 
     def _knots(self, level: int) -> Tensor:
         """The lattice at every knot of a level, in its rings of zeros: [intervals + 1, size + 6, size + 6, 2]."""
@@ -65,7 +74,7 @@ class TimeLattice(nn.Module):
 
     def forward(self, t: Time, x: Points) -> Points:
         """v(t, x) [n, 2], t a scalar or one time a point [n]."""
-        t = torch.as_tensor(t, dtype=x.dtype, device=x.device)
+        t = torch.as_tensor(t, dtype=x.dtype, device=x.device).clamp(0, 1)
         if t.ndim == 0:
             return self.velocity_and_jacobian(t, x)[0]
         with torch.autocast(x.device.type, enabled=False):
@@ -74,7 +83,8 @@ class TimeLattice(nn.Module):
     def _at_own_times(self, level: int, t: Tensor, x: Points) -> Points:
         knots = self._knots(level)
         size = knots.shape[1]
-        position = (x + self.radius) * ((size - 3) / (2 * self.radius))
+        reach = self.reach(level)
+        position = (x + reach) * ((size - 3) / (2 * reach))
         inside = ((position >= 0) & (position < size - 3)).all(1) & (t >= self.levels[level][1])
         rows = inside.nonzero()[:, 0]  # the fine levels see few of the times
         position = position[rows]
@@ -92,7 +102,7 @@ class TimeLattice(nn.Module):
 
     def velocity_and_jacobian(self, t: Time, x: Points) -> tuple[Points, Tensor]:
         """v [n, 2] and its Jacobian in x [n, 2, 2] at one time for all points."""
-        t = torch.as_tensor(t, dtype=x.dtype, device=x.device)
+        t = torch.as_tensor(t, dtype=x.dtype, device=x.device).clamp(0, 1)
         pieces = []
         with torch.autocast(x.device.type, enabled=False):
             for level, (_, start, _) in enumerate(self.levels):
@@ -100,7 +110,7 @@ class TimeLattice(nn.Module):
                     continue
                 knots = self._knots(level)
                 knot, late = self._hats(level, t)
-                pieces.append(_Spline.apply(x, torch.lerp(knots[knot], knots[knot + 1], late), self.radius))
+                pieces.append(_Spline.apply(x, torch.lerp(knots[knot], knots[knot + 1], late), self.reach(level)))
         if not pieces:
             return torch.zeros_like(x), x.new_zeros(len(x), 2, 2)
         return sum(v for v, _ in pieces), sum(jacobian for _, jacobian in pieces)

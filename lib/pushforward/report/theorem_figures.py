@@ -7,11 +7,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, SymmetricalLogLocator
 
-from pushforward.report.style import COLOURS, colour
+from pushforward.report.style import COLOURS, DENSITY, colour
 
 SHADES = [COLOURS[name] for name in ("jko", "interpolation", "implicit", "flow-maps", "baseline", "latent")]
 MARKERS = "osv^Dx"
+SMALL = 3.0  # a panel that stays within this needs no asinh scale
 LOWER, UPPER = colour("jko"), colour("interpolation")
 
 
@@ -24,7 +26,7 @@ def flows(panels: Mapping[str, Mapping[str, np.ndarray]], columns: int = 3) -> F
     fig, axes = _panels(len(panels), columns, 3.0, 2.3)
     for ax, (title, panel) in zip(axes, panels.items(), strict=True):
         t, x, density = panel["times"], panel["x"], panel["density"]
-        ax.imshow(density / density.max(0), origin="lower", aspect="auto", extent=(t[0], t[-1], x[0], x[-1]))
+        ax.contourf(t, x, density / density.max(0), levels=np.linspace(0, 1, 9), cmap=DENSITY)
         ax.plot(t, panel["paths"], color="white", lw=0.9)
         ax.plot(np.ones_like(panel["paths"][-1]), panel["paths"][-1], ".", color="#58c4dd", ms=5, clip_on=False)
         ax.set(title=title, xlim=(0, 1))
@@ -42,14 +44,15 @@ def bounded(
         panels: by title, ``measured`` and ``bounds``: curves (x [k], y [k] or [k, n]) by name, and maybe ``mark``, a
             name and a time, drawn as a vertical line. Names of bounds begin with lower or upper; a second upper one
             is dashed.
-        scale: of the vertical axis: linear, log or symlog.
+        scale: of the vertical axis: linear, log or asinh (linear about 0, logarithmic far from it).
     """
     fig, axes = _panels(len(panels), columns, size, 2.2)
     for ax, (title, panel) in zip(axes, panels.items(), strict=True):
         uppers = [name for name in panel["bounds"] if name.startswith("upper")]
         for name, (x, y) in panel["bounds"].items():
             second = name in uppers[1:]
-            ax.plot(x, y, color=UPPER if name in uppers else LOWER, ls="--" if second else "-", lw=1.8, label=name)
+            tone = UPPER if name in uppers else LOWER
+            ax.plot(x, y, color=tone, ls="--" if second else "-", lw=3, alpha=0.75, label=name)
         for name, (x, y) in panel["measured"].items():
             many = y.ndim > 1
             style = {"lw": 0.7, "alpha": 0.7} if many else {"ls": "", "marker": ".", "ms": 3.5}
@@ -58,9 +61,10 @@ def bounded(
         if "mark" in panel:
             name, place = panel["mark"]
             ax.axvline(place, color=colour("latent"), ls=":", lw=1.2)
-            ax.annotate(f"${name}$", (place, 0.02), xycoords=("data", "axes fraction"), ha="right", color="#555555")
+            where = {"xycoords": ("data", "axes fraction"), "ha": "right", "va": "top"}
+            ax.annotate(f"${name}$ ", (place, 1.0), color="#555555", **where)
         ax.set_title(title, fontsize=9)
-        ax.set_yscale(scale)
+        _scale(ax, scale)
         ax.tick_params(labelsize=8)
     _label_edges(axes, columns, "t", ylabel)
     _legend_below(fig, axes)
@@ -173,6 +177,20 @@ def _panels(count: int, columns: int, width: float, height: float) -> tuple[Figu
     for spare in axes.flat[count:]:
         spare.remove()
     return fig, list(axes.flat[:count])
+
+
+def _scale(ax: Axes, scale: str) -> None:
+    """A vertical scale with few and plain labels."""
+    if scale == "asinh" and np.abs(ax.get_ylim()).max() < SMALL:
+        scale = "linear"
+    ax.set_yscale(scale)
+    if scale == "log":
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    if scale == "asinh":
+        ax.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1))
+    if scale != "linear":
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _label_edges(axes: Sequence[Axes], columns: int, xlabel: str, ylabel: str) -> None:

@@ -8,7 +8,6 @@ from pushforward.interpolation.flow_map import transport, transport_with_diverge
 from pushforward.numerics import FixedGrid
 from pushforward.shapes import Points
 
-LOOP_TOLERANCES = (1e-6, 1e-8)
 FACTOR = 20.0  # a loop's error stays below this many times the solver's tolerance
 DENSITY = 1e-8  # of a log-density at DENSITY_RTOL
 DENSITY_RTOL = 1e-10
@@ -26,7 +25,7 @@ def loops(schedule: Schedule, target: Target, grid: Grid) -> list[Part]:
     other = partner(target).make(schedule)
     x, z = draws(oracle, 1.0, grid.points), draws(oracle, 0.0, grid.points)
     parts = []
-    for rtol in LOOP_TOLERANCES:
+    for rtol in grid.rtols:
         tolerance = FACTOR * rtol
         found = {
             "X_1 ∘ X_1⁻¹ = id on data": loop_error([(oracle, 1.0, 0.0), (oracle, 0.0, 1.0)], x, rtol),
@@ -66,11 +65,11 @@ def fixed_steps(oracle: Oracle, x: Points, t0: float, t1: float, steps: int, met
     return x
 
 
-def step_errors(oracle: Oracle, x: Points, steps: int, method: str) -> tuple[float, float]:
-    """Of noise x [n, d]: the rms error of the way to the data, and of the round trip on the same grid of times."""
+def step_errors(oracle: Oracle, x: Points, exact: Points, steps: int, method: str) -> tuple[float, float]:
+    """Of noise x [n, d]: the rms error of the way to ``exact``, and of the round trip on the same grid of times."""
     end = fixed_steps(oracle, x, 0.0, 1.0, steps, method)
     back = fixed_steps(oracle, end, 1.0, 0.0, steps, method)
-    return rms(end - transport(oracle, x, 0.0, 1.0, 1e-12)), rms(back - x)
+    return rms(end - exact), rms(back - x)
 
 
 def likelihood(schedule: Schedule, target: Target, grid: Grid) -> list[Part]:

@@ -9,14 +9,16 @@ equality
     1e-10 minus the largest |bound − measured| where the two should be the same number; holds where it is at least 0.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pushforward.distributions import GaussianMixture
+from pushforward.errors import InputError
 from pushforward.interpolation import Oracle, Schedule, Target
 from pushforward.seeds import stream
 from pushforward.shapes import Points
@@ -41,7 +43,8 @@ class Grid:
         points: random points, of p_t for identities and of the source for flow maps.
         errors: times at which the error of a perturbed velocity is integrated, odd.
         etas: sizes of the perturbation.
-        starts: starting points of a flow with its Jacobian.
+        starts: points along an axis of the grid over the source from which Jacobians of the flow map start, odd.
+        rtols: the solver's tolerances in loops.
     """
 
     times: int = 41
@@ -49,11 +52,25 @@ class Grid:
     points: int = 50
     errors: int = 201
     etas: tuple[float, ...] = (0.3, 0.1, 0.03, 0.01)
-    starts: int = 12
+    starts: int = 31
+    rtols: tuple[float, ...] = (1e-6, 1e-8)
 
     def evenly(self, count: int | None = None) -> Tensor:
         """``count`` (or ``times``) even times from 0 to 1."""
         return torch.linspace(0, 1, count or self.times, dtype=torch.float64)
+
+
+def grid(settings: Mapping[str, Any]) -> Grid:
+    """``Grid`` from plain settings, as a YAML file holds them.
+
+    Raises:
+        InputError: a setting that does not exist.
+    """
+    known = [field.name for field in fields(Grid)]
+    unknown = [key for key in settings if key not in known]
+    if unknown:
+        raise InputError(f"grid has {', '.join(unknown)}, expected some of {', '.join(known)}")
+    return Grid(**{key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()})
 
 
 @dataclass(frozen=True)

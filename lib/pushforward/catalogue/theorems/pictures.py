@@ -16,7 +16,7 @@ from pushforward.catalogue.theorems.study import CLAIMS, Study
 from pushforward.interpolation import TARGETS, Schedule, Target, bounds, loss_floor
 from pushforward.interpolation.flow_map import quantile_map, transport, transport_with_jacobian
 
-PATHS, STOPS, PIXELS = 12, 41, 161
+PATHS, STOPS, PIXELS = 12, 31, 161
 FINE = 401  # times at which a bound is drawn
 NEAR = 0.995  # a bound that diverges at 1 is drawn up to here
 TOP = 60.0  # a bound that diverges elsewhere is drawn up to here
@@ -90,7 +90,7 @@ def branches(schedules: Sequence[Schedule], grid: Grid) -> dict[str, Panel]:
 
 
 def stretching(schedules: Sequence[Schedule], target: Target, starts: int = 12) -> dict[str, Panel]:
-    """F5. Singular values of DX_t along trajectories from 0 and from draws, and exp of the integrals of A4(d) so far."""
+    """F5. Singular values of DX_t along trajectories from 0 and from draws, and exp of A4(d) integrated so far."""
     stops = torch.linspace(0, 1, STOPS, dtype=torch.float64)
     fine, panels = np.linspace(0, 1, 4001), {}
     for schedule in schedules:
@@ -120,6 +120,12 @@ def perturbations(schedules: Sequence[Schedule], grid: Grid, target: str = "T-A1
     return found
 
 
+def slopes(rows: np.ndarray) -> np.ndarray:
+    """Of log W2, log refined and log crude against log η, between the two smallest η of rows of ``perturbations``."""
+    last, least = rows[rows[:, 0].argsort()[:2]][::-1]
+    return np.log(last[1:] / least[1:]) / np.log(last[0] / least[0])
+
+
 def loop_errors(schedules: Sequence[Schedule], rtols: Sequence[float], points: int) -> dict[str, np.ndarray]:
     """F8, left. By loop: rows (rtol, rms error): noise → T-A → noise, and T-A → T-B → T-A."""
     found = {}
@@ -137,8 +143,8 @@ def fixed_step_errors(schedule: Schedule, steps: Sequence[int], points: int) -> 
     """F8, right. By method: rows (steps, one-way error, round-trip error) of noise on T-A."""
     oracle = TARGETS["T-A"].make(schedule)
     x = draws(oracle, 0.0, points)
-    methods = ("euler", "midpoint", "rk4")
-    return {method: np.array([(n, *step_errors(oracle, x, n, method)) for n in steps]) for method in methods}
+    exact, methods = transport(oracle, x, 0.0, 1.0, 1e-12), ("euler", "midpoint", "rk4")
+    return {method: np.array([(n, *step_errors(oracle, x, exact, n, method)) for n in steps]) for method in methods}
 
 
 def orders(errors: dict[str, np.ndarray]) -> dict[str, tuple[float, float]]:
@@ -165,7 +171,8 @@ def floors(schedules: Sequence[Schedule], times: int, samples: int) -> dict[str,
     target, found = TARGETS["T-A"], {}
     for schedule in schedules:
         oracle = target.make(schedule)
-        curve = [(t, loss_floor(oracle, t)) for t in np.linspace(0, NEAR, times).tolist()]
+        closer = NEAR * (1 - (1 - np.linspace(0, 1, times)) ** 2)  # where the floor may be steep
+        curve = [(t, loss_floor(oracle, t)) for t in closer.tolist()]
         measured = [(t, *sampled_loss(oracle, target, t, samples)) for t in np.linspace(0.05, 0.95, 10).tolist()]
         found[schedule.name] = {"floor": np.array(curve), "loss": np.array(measured)}
     return found

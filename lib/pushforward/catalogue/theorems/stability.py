@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -52,6 +53,7 @@ class WrongSource:
     plain: float
 
 
+@lru_cache(maxsize=64)
 def deviations(schedule: Schedule, target: Target, grid: Grid, wave: str = "u = 1") -> list[Deviation]:
     """One for each η of ``grid.etas``. The flows start from the same p_0, each the image of N(0, 1) by its quantiles.
 

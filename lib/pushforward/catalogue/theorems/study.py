@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf, isfinite
 
 import pandas as pd
 
@@ -10,6 +11,7 @@ from pushforward.catalogue.theorems import flow_maps, gradients, identities, loo
 from pushforward.catalogue.theorems.parts import EQUAL, Grid, Part
 from pushforward.errors import InputError
 from pushforward.interpolation import TARGETS, Schedule, Target, by_name
+from pushforward.report.check import check_above
 from pushforward.report.results import Recorder
 
 Measure = Callable[[Schedule, Target, Grid], list[Part]]
@@ -91,25 +93,26 @@ class Study:
     def tightest(self, claim: str, schedule: str) -> Part:
         """The part, equalities aside, that is nearest to failing: its slack is the claim's."""
         parts = [part for part in self.parts(claim) if part.schedule == schedule and part.kind != "equality"]
-        return min(parts, key=lambda part: part.slack - part.least if part.slack == part.slack else float("-inf"))
+        return min(parts, key=lambda part: part.slack - part.least if isfinite(part.slack) else -inf)
 
     def equality(self, claim: str, schedule: str) -> float | None:
         """The largest gap of all cases of equality, None where the claim has none."""
         errors = [p.error for p in self.parts(claim) if p.schedule == schedule and p.kind == "equality"]
-        return max(errors, key=lambda error: error if error == error else float("inf")) if errors else None
+        return max(errors, key=lambda error: error if isfinite(error) else inf) if errors else None
 
-    def margins(self, claim: str) -> dict[str, list[float]]:
-        """By statement, slack − (the least slack that holds) of every part: none is negative if the claim holds."""
-        found: dict[str, list[float]] = {}
-        for part in self.parts(claim):
-            found.setdefault(part.statement, []).append(part.slack - part.least)
-        return found
+    def check(self, claim: str) -> None:
+        """Print a line a statement that holds everywhere; the smallest slack of one that does not is in the error.
+
+        Raises:
+            AssertionError: a statement fails.
+        """
+        for statement, parts in self._by_statement(claim).items():
+            check_above(f"{claim.upper()}, {statement}: slack", [part.slack for part in parts], parts[0].least)
 
     def table(self, claim: str) -> pd.DataFrame:
         """A row a statement: whose it is, on how many targets, the worst target, and the slack of each schedule."""
         rows = []
-        for statement in self.margins(claim):
-            parts = [part for part in self.parts(claim) if part.statement == statement]
+        for statement, parts in self._by_statement(claim).items():
             worst = min(parts, key=lambda part: part.slack)
             row = {"claim": claim.upper(), "statement": statement, "source": parts[0].source, "kind": parts[0].kind}
             row |= {"targets": len({part.target for part in parts}), "tightest on": worst.target}
@@ -117,6 +120,20 @@ class Study:
                 row[name] = min((part.slack for part in parts if part.schedule == name), default=float("nan"))
             rows.append(row)
         return pd.DataFrame(rows)
+
+    def summary(self) -> pd.DataFrame:
+        """A row a claim: the slack of the part that is nearest to failing, a column a schedule."""
+        rows = []
+        for claim in CLAIMS:
+            row = {"claim": claim.upper(), "title": CLAIMS[claim].title}
+            rows.append(row | {s.name: self.tightest(claim, s.name).slack for s in self.schedules})
+        return pd.DataFrame(rows)
+
+    def _by_statement(self, claim: str) -> dict[str, list[Part]]:
+        found: dict[str, list[Part]] = {}
+        for part in self.parts(claim):
+            found.setdefault(part.statement, []).append(part)
+        return found
 
     def record(self, record: Recorder, run: str) -> None:
         """``gif/<claim>/<schedule>/slack`` for every claim and schedule, and ``.../equality`` where there is one."""

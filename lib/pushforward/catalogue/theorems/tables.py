@@ -73,7 +73,7 @@ def evaluations(oracle: Oracle) -> int:
 
 
 def constants(chosen: Sequence[Schedule], targets: Sequence[Target], grid: Grid) -> pd.DataFrame:
-    """Tab3. Largest and smallest singular value of DX_1 seen at 0 and at draws of p_0, and the best constants."""
+    """Tab3. Largest and smallest singular value of DX_1 seen on a grid over the source, and the best constants."""
     rows = []
     for target in targets:
         for schedule in chosen:
