@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from pushforward.catalogue.cases import family
+from pushforward.families import JKO
 from pushforward.run import parameters, settings
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
@@ -21,3 +23,16 @@ def test_its_notebook_takes_it(path):
     known = parameters(FOLDER / f"{path.stem.split('--')[0]}.ipynb")
     given = {**known, **settings(path, known)}
     assert given["profile"] == path.parent.name, "its results would land in another profile's folder"
+
+
+@pytest.mark.parametrize("profile", ["quick", "paper"])
+def test_the_jko_flows_of_notebook_06_are_those_of_01(profile):
+    """Otherwise 06 would train its own, and compare with numbers that stand nowhere else."""
+    first, sixth = (
+        settings(FOLDER / "params" / profile / f"{name}.yml", parameters(FOLDER / f"{name}.ipynb"))
+        for name in ("01-jko-2d", "06-interpolation-learned")
+    )
+    assert sixth["jko_settings"]
+    for case, chosen in sixth["jko_settings"].items():
+        theirs = {**first["settings"], **first["overrides"].get(case, {})}
+        assert family(JKO, chosen) == family(JKO, theirs)

@@ -6,6 +6,7 @@ import pytest
 from pushforward.errors import InputError
 from pushforward.report import page, publish
 from pushforward.report.publish import update_readme
+from pushforward.report.results import Recorder
 
 
 def settle(results, dirty=False):
@@ -119,3 +120,10 @@ def test_a_readme_without_markers_is_refused(checkout):
     (checkout / "README.md").write_text("<!-- results:end --> <!-- results:start -->")
     with pytest.raises(InputError, match="README.md lacks"):
         update_readme()
+
+
+def test_the_readme_has_one_level_a_method(results):
+    recorder = Recorder("01-toy", "smoke")
+    ids = ["jko/moons/ours/nll", "jko/moons/ours/nll-excess", "jko/digits/ours/nll", "jko/digits/ours/mmd"]
+    rows = [recorder.add(id, 1.0, unit="1" if id.endswith("mmd") else "nats") for id in ids]
+    assert [row.id for row in publish._shown(rows)] == ["jko/moons/ours/nll-excess", "jko/digits/ours/nll"]

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from pushforward import datasets, distributions
 from pushforward.catalogue.cases import PlanarCase, RealCase, family
 from pushforward.datasets import Split
@@ -19,7 +21,10 @@ PLAIN = {  # flow matching as it is usually run; the optimiser is Adam at 1e-3, 
     "emphasis": 1.0,
 }
 # Two hidden layers: the exact divergence then has a closed form, without which 63 dimensions are out of reach.
-PLAIN_REAL = PLAIN | {"net": {"kind": "mlp", "widths": [256, 256], "activation": "silu", "time": True}}
+PLAIN_REAL = PLAIN | {
+    "net": {"kind": "mlp", "widths": [256, 256], "activation": "silu", "time": True},
+    "precondition": ["affine", "radial"],  # as ours has it, so that what is compared is the flow
+}
 
 
 def planar(
@@ -104,3 +109,10 @@ def contest(rival: PlanarCase, studies: Iterable[PlanarCase]) -> list[dict[str, 
         row = {"case": study.name, "method": study.method, "CPU s": seconds, "interpolation": level}
         rows.append(row | {"JKO-iFlow by then": reached, "nearer": winner})
     return rows
+
+
+def density_columns(case: Mapping[str, PlanarCase], resolution: int) -> dict[str, np.ndarray]:
+    """The true density and that of each method on the figures' grid [resolution, resolution]."""
+    grids = {method: study.density_grids(resolution) for method, study in case.items()}
+    true = next(iter(grids.values()))[0]
+    return {"true": true} | {method: learned for method, (_, learned) in grids.items()}

@@ -10,7 +10,7 @@ from pushforward.errors import InputError
 from pushforward.nets.lattice import _Spline, _weights
 from pushforward.shapes import Points, Time
 
-LEVELS = ((128, 0.95, 2), (72, 0.85, 4), (36, 0.6, 6), (18, 0.0, 8))  # as many numbers as an MLP 3 × 256
+LEVELS = ((160, 0.96, 1), (96, 0.9, 3), (48, 0.7, 4), (22, 0.0, 8))  # as many numbers as an MLP 3 × 256
 
 
 class TimeLattice(nn.Module):

@@ -10,6 +10,23 @@ from matplotlib.figure import Figure
 from pushforward.report.style import colour, equal_axes
 
 
+def densities(columns: Mapping[str, Mapping[str, np.ndarray]], extent: float) -> Figure:
+    """A column a law, a row a density (the truth first), on one colour scale a column.
+
+    Args:
+        columns: by law and row title, a density on a grid over [−extent, extent]², first row of the array lowest.
+    """
+    rows = list(next(iter(columns.values())))
+    fig, axes = plt.subplots(len(rows), len(columns), figsize=(2.5 * len(columns), 2.6 * len(rows)), squeeze=False)
+    for column, (law, panels) in enumerate(columns.items()):
+        top = float(np.quantile(panels[rows[0]][panels[rows[0]] > 0], 0.995))
+        for ax, title in zip(axes[:, column], rows, strict=True):
+            ax.imshow(panels[title], origin="lower", extent=(-extent, extent, -extent, extent), vmin=0, vmax=top)
+            ax.set(title=f"{law}: {title}", xticks=[], yticks=[])
+            ax.grid(False)
+    return fig
+
+
 def stability(curves: Mapping[str, Sequence[tuple[float, float, float, float]]]) -> Figure:
     """A panel a schedule: W2 to the data with both of its bounds against the excess loss of a checkpoint.
 

@@ -23,7 +23,6 @@ LIMIT = 5_000_000  # bytes in all: the repository holds what a reader needs, not
 PATTERNS = ("results.csv", "tables/*", "runs/*.json", "figures/*.png")
 BENCH_PATTERNS = ("*.csv", "runs/*.json")
 PROFILES = ("paper", "quick", "smoke")  # in the README the heaviest run comes first
-SHOWN = ("nll", "nll-excess")  # besides what is published; the rest stands on the page
 START, END = "<!-- results:start -->", "<!-- results:end -->"
 
 
@@ -106,7 +105,7 @@ def _profile(folder: Path, known: dict[str, Published]) -> str:
         return ""
     rows, runs = read_rows(folder / "results.csv"), load_runs(folder / "runs")
     checks = [row.verdict for row in rows if row.better == "check"]
-    lines = [_line(row, known, folder) for row in rows if row.published is not None or row.parts[3] in SHOWN]
+    lines = [_line(row, known, folder) for row in _shown(rows)]
     run = next(iter(runs.values()))
     minutes = training_minutes(runs)
     made = f"commit {str(run['commit'])[:10]}, {run['gpu'] or run['cpu']}, {number(minutes)} CPU-minutes of training"
@@ -119,6 +118,16 @@ def _profile(folder: Path, known: dict[str, Published]) -> str:
             *lines,
         ]
     )
+
+
+def _shown(rows: list[Row]) -> list[Row]:
+    """What is published, and one level a method: its excess where the truth is known, else its NLL."""
+    known = {tuple(row.parts[:3]) for row in rows if row.parts[3] == "nll-excess"}
+
+    def is_level(row: Row) -> bool:
+        return row.parts[3] == "nll-excess" or (row.parts[3] == "nll" and tuple(row.parts[:3]) not in known)
+
+    return [row for row in rows if row.published is not None or is_level(row)]
 
 
 def _line(row: Row, known: dict[str, Published], folder: Path) -> str:

@@ -207,4 +207,10 @@ def _legend_below(fig: Figure, axes: Sequence[Axes]) -> None:
     found: dict[str, Any] = {}
     for ax in axes:
         found |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-    fig.legend(found.values(), found.keys(), fontsize=8, ncols=min(len(found), 6), loc="outside lower center")
+    fig.legend(
+        found.values(),
+        found.keys(),
+        fontsize=8,
+        ncols=min(len(found), round(fig.get_figwidth() / 1.6)),
+        loc="outside lower center",
+    )
