@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from benchmarks import ablations, memory, peers, step_time, time_to_nll
+from benchmarks import ablations, closed_form, memory, peers, step_time, time_to_nll
 from benchmarks.settings import Settings
 from benchmarks.sheet import table
 from pushforward.errors import PushforwardError
@@ -15,6 +15,7 @@ BENCHMARKS = {
     "time-to-nll": time_to_nll,
     "step-time": step_time,
     "memory": memory,
+    "closed-form": closed_form,
     "ablations": ablations,
     "peers": peers,
 }

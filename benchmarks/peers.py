@@ -15,8 +15,8 @@ from benchmarks.settings import Say, Settings
 from benchmarks.sheet import CASE, Sheet
 from pushforward import paths
 from pushforward.catalogue.cases import family
-from pushforward.families import JKO
 from pushforward.datasets import Split
+from pushforward.families import JKO
 from pushforward.metrics import nll
 from pushforward.report.results import Row
 from pushforward.seeds import stream

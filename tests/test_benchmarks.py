@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from benchmarks import ablations, memory, peers, step_time, time_to_nll
+from benchmarks import ablations, closed_form, memory, peers, step_time, time_to_nll
 from benchmarks.__main__ import main
 from benchmarks.curve import Curve, Enough
 from benchmarks.paper_faithful import AdjointGrid, PlainMLP
@@ -16,6 +16,7 @@ from benchmarks.sheet import Sheet, ratios, table
 
 from pushforward.errors import InputError, NotConverged
 from pushforward.flows import ODEBijection
+from pushforward.interpolation import MixtureInterpolation, by_name
 from pushforward.numerics import FiniteDifference, FixedGrid
 from pushforward.report.results import COLUMNS, read_rows
 
@@ -247,6 +248,17 @@ def test_a_step_takes_time(problem):
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_loop_over_components_gives_the_closed_form(results, monkeypatch):
+    for name, value in (("COMPONENTS", 5), ("DIM", 3), ("POINTS", 40)):
+        monkeypatch.setattr(closed_form, name, value)
+    oracle = MixtureInterpolation(closed_form.mixture(), by_name("foellmer"))
+    x = oracle.sample(0.3, 40, torch.Generator().manual_seed(0), torch.float64)
+    torch.testing.assert_close(closed_form.loop(oracle, 0.3, x), oracle(0.3, x), rtol=0, atol=1e-11)
+    rows = closed_form.run(Settings(rounds=1), print)
+    assert [row.unit for row in rows] == ["ratio", "s", "s"] and all(row.value > 0 for row in rows)
+    assert rows[0].n == closed_form.TURNS
 
 
 def test_end_to_end_is_the_sum_of_the_blocks_own_losses():

@@ -204,6 +204,8 @@ def test_kappa_is_not_used_where_it_says_nothing():
         ("a4", "T-U", "case (ii): (a), then (c)", "derived here"),
         ("a4", "T-A1", "(b) semi-log-convex", "the paper"),
         ("a4", "T-A1", "(d) mixture", "the paper, as recalled"),
+        ("a5", "T-A1", "Lip of the inverse: (b) semi-log-convex", "the paper, as recalled"),
+        ("a9", "T-A1", "log p_1(x) = log p_0(X_0) − ∫ tr ∇v dt, rtol 1e-10", "well known"),
         ("a6", "T-A1", "X_1 depends on the schedule through b_0/a_0 alone", "derived here"),
         ("a8", "T-A1", "W2 ≤ crude bound, u = 1", "the paper"),
         ("a8", "T-A1", "W2 ≤ refined bound, u = 1", "derived here"),

@@ -23,7 +23,7 @@ def law(name):
 def covering(oracle, t, centres, side):
     """A side x side grid over the bulk of p_t, and b times the points ``centres``."""
     a, b = float(oracle.schedule.a(t)), float(oracle.schedule.b(t))
-    reach = 4 * a + b * float(oracle.law.means.abs().max() + 4 * oracle.law._roots.abs().max())
+    reach = 4 * a + b * float(oracle.law.means.abs().max() + 4 * oracle.law.roots.abs().max())
     axis = torch.linspace(-reach, reach, side, dtype=torch.float64)
     grid = torch.cartesian_prod(*[axis] * oracle.dim).reshape(-1, oracle.dim)
     return torch.cat([grid, b * centres])

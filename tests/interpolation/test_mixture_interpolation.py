@@ -107,7 +107,7 @@ def test_the_solvers_use_the_closed_forms():
 def test_log_prob_is_that_of_the_convolution(schedule):
     law, x = high_dimensional(), 3 * torch.randn(200, 4, generator=rng(4), dtype=torch.float64)
     exact = MixtureInterpolation(law, SCHEDULES[schedule])
-    covariances, eye = law._roots @ law._roots.mT, torch.eye(4, dtype=torch.float64)
+    covariances, eye = law.roots @ law.roots.mT, torch.eye(4, dtype=torch.float64)
     for t in TIMES:
         at = exact.schedule.at(t)
         marginal = GaussianMixture(law.weights, at.b * law.means, covariances=at.a2 * eye + at.b**2 * covariances)
@@ -290,7 +290,7 @@ def test_samples_have_the_moments(schedule):
     x = exact.sample(t, n, rng(6), torch.float64)
     at, law = exact.schedule.at(t), exact.law
     mean = law.weights @ law.means
-    spread = law._roots @ law._roots.mT + (law.means - mean)[:, :, None] * (law.means - mean)[:, None, :]
+    spread = law.roots @ law.roots.mT + (law.means - mean)[:, :, None] * (law.means - mean)[:, None, :]
     covariance = at.a2 * torch.eye(2, dtype=torch.float64) + at.b**2 * torch.einsum("k,kij->ij", law.weights, spread)
     assert ((x.mean(0) - at.b * mean).abs() < 4 * x.std(0) / math.sqrt(n)).all()
     assert torch.allclose(torch.cov(x.T), covariance, atol=0.02 * float(covariance.max()))

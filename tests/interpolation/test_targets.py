@@ -52,7 +52,7 @@ def test_curvature_values(name, beta, kappa):
 
 def test_golden_beta_of_two_shapes():
     assert TARGETS["T-C"].beta == pytest.approx(6.306019, abs=5e-7)
-    roots = TARGETS["T-C"].law._roots
+    roots = TARGETS["T-C"].law.roots
     assert 1 / float(torch.linalg.eigvalsh(roots @ roots.mT).min()) == pytest.approx(TARGETS["T-C"].beta, rel=1e-12)
 
 
@@ -60,7 +60,7 @@ def test_golden_beta_of_two_shapes():
 def test_components_are_balls_of_one_size(name):
     """Each S_i = σ²I, and R is the radius of the smallest ball around the means: no smaller one holds them."""
     target = TARGETS[name]
-    roots, means = target.law._roots, target.law.means
+    roots, means = target.law.roots, target.law.means
     eye = torch.eye(target.law.dim, dtype=torch.float64)
     assert torch.allclose(roots @ roots.mT, target.sigma**2 * eye.expand_as(roots), rtol=1e-12)
     axes = [torch.linspace(-1, 1, 401, dtype=torch.float64)] * target.law.dim

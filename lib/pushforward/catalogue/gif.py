@@ -61,7 +61,7 @@ def real(
 
 
 def record(study: PlanarCase | RealCase, recorder: Recorder, run: str) -> None:
-    """The rows of one study: likelihood, MMD, evaluations, seconds, and whether the solver is fine enough."""
+    """The rows of one study: likelihood, MMD, evaluations and seconds; in the plane also W2 and KL to the truth."""
     study.record_quality(recorder, run)
     recorder.add(study.id("nfe"), study.nfe, unit="1", run=run)
 

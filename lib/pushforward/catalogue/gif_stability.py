@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from pushforward.catalogue.cases import family
+from pushforward.errors import InputError
 from pushforward.experiment import train_once
 from pushforward.families import Interpolation
 from pushforward.interpolation import TARGETS, schedules
@@ -39,7 +40,12 @@ def checkpoint(schedule: str, iterations: int, fit: Mapping[str, Any], seed: int
 
     C = sup ∂ṽ/∂x is taken over a grid on [−9, 9], far wider than the data: what lies beyond is never visited.
     W2 is that between the exact flow map and the learned one, both increasing, so it is exact.
+
+    Raises:
+        InputError: an unknown schedule, or one that starts from other than N(0, 1): W2 would not be that to the data.
     """
+    if (start := schedules.by_name(schedule)).b0 > 0 or start.a0 != 1:
+        raise InputError(f"schedule {schedule!r} starts from a0={start.a0:g}, b0={start.b0:g}, expected noise: 1, 0")
     settings = {
         "schedule": schedule,
         "prediction": "velocity",

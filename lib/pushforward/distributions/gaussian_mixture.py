@@ -26,6 +26,8 @@ class GaussianMixture(Distribution):
         scales: standard deviations, one number, [k], or [k, d] (no correlation).
         name: shown in tables.
 
+    Its parts are public, in float64: ``weights`` [k], ``means`` [k, d], ``roots`` [k, d, d] with Σ_k = roots rootsᵀ.
+
     Raises:
         InputError: shapes that do not fit, numbers that are NaN, weights or scales that are not positive,
             a covariance that is not symmetric positive definite, both or neither of covariances and scales.
@@ -48,12 +50,12 @@ class GaussianMixture(Distribution):
         if (covariances is None) == (scales is None):
             raise InputError("covariances and scales: expected exactly one of the two")
         if scales is not None:
-            self._roots = torch.diag_embed(_checked_scales(scales, k, self.dim))
+            self.roots = torch.diag_embed(_checked_scales(scales, k, self.dim))
         else:
-            self._roots = _cholesky(_checked("covariances", covariances), k, self.dim)
-        eye = torch.eye(self.dim, dtype=torch.float64).expand_as(self._roots)
-        self._whiten = torch.linalg.solve_triangular(self._roots, eye, upper=False)
-        log_det = self._roots.diagonal(dim1=1, dim2=2).log().sum(1)
+            self.roots = _cholesky(_checked("covariances", covariances), k, self.dim)
+        eye = torch.eye(self.dim, dtype=torch.float64).expand_as(self.roots)
+        self._whiten = torch.linalg.solve_triangular(self.roots, eye, upper=False)
+        log_det = self.roots.diagonal(dim1=1, dim2=2).log().sum(1)
         self._log_factor = self.weights.log() - log_det - 0.5 * self.dim * math.log(2 * math.pi)
 
     @property
@@ -65,7 +67,7 @@ class GaussianMixture(Distribution):
         noise = torch.randn(n, self.dim, generator=generator, dtype=torch.float64)
         x = torch.empty_like(noise)
         for rows in torch.arange(n).split(max(1, CHUNK // self.dim**2)):  # roots hold d² numbers a point
-            x[rows] = self.means[k[rows]] + (self._roots[k[rows]] @ noise[rows, :, None]).squeeze(2)
+            x[rows] = self.means[k[rows]] + (self.roots[k[rows]] @ noise[rows, :, None]).squeeze(2)
         return x
 
     def _log_density(self, x: Points) -> PerPoint:
@@ -78,9 +80,9 @@ class GaussianMixture(Distribution):
     def _find_entropy(self) -> Entropy:
         if len(self.weights) == 1:
             return Entropy(float(0.5 * self.dim - self._log_factor), 0.0)
-        spread = TAIL * self._roots.square().sum(2).sqrt()
+        spread = TAIL * self.roots.square().sum(2).sqrt()
         low, high = (self.means - spread).amin(0), (self.means + spread).amax(0)
-        spacing = 0.5 * float(torch.linalg.svdvals(self._roots).min())
+        spacing = 0.5 * float(torch.linalg.svdvals(self.roots).min())
         if self.dim <= 2 and grid_size(low, high, spacing) <= LARGEST_GRID:
             return grid_entropy(self.log_prob, low, high, spacing)
         x = self.sample(DRAWS, stream(0, "entropy of a Gaussian mixture"), torch.float64)

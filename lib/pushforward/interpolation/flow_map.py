@@ -106,7 +106,7 @@ def quantile_map(law: GaussianMixture, z: Points) -> Points:
     if law.dim != 1:
         raise InputError(f"law has dimension {law.dim}, expected 1: an increasing map needs a line")
     nodes = check_points(z, 1).double()
-    weights, means, scales = (v.to(nodes) for v in (law.weights, law.means[:, 0], law._roots[:, 0, 0]))
+    weights, means, scales = (v.to(nodes) for v in (law.weights, law.means[:, 0], law.roots[:, 0, 0]))
     # The left tail of −X at −x is the right tail of X: solve every point on the side where its tail is small.
     side = torch.where(nodes > 0, -1.0, 1.0).to(nodes)
     target = torch.special.log_ndtr(-nodes.abs())

@@ -64,7 +64,7 @@ class MixtureInterpolation:
         if not isinstance(law, GaussianMixture):
             raise InputError(f"law is a {type(law).__name__}, expected a GaussianMixture, which has closed forms")
         self.law, self.schedule, self.dim = law, schedule, law.dim
-        basis, root, _ = torch.linalg.svd(law._roots)  # S = R Rᵀ: the singular values of R lose no digits
+        basis, root, _ = torch.linalg.svd(law.roots)  # S = R Rᵀ: the singular values of R lose no digits
         centre = (basis.mT @ law.means[:, :, None]).squeeze(2)
         self._frame = _Frame(
             law.weights.log(), law.means, root.square(), basis, basis.mT.flatten(0, 1).contiguous(), centre

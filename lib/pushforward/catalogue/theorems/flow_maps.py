@@ -12,6 +12,7 @@ from torch import Tensor
 from pushforward.catalogue.theorems.gradients import Inequality, inequalities
 from pushforward.catalogue.theorems.parts import (
     DERIVED,
+    RECALLED,
     Grid,
     Maker,
     Part,
@@ -86,7 +87,8 @@ def _forward(name: str, value: float, by_bound: dict[str, Inequality], kink: flo
 
 def _reverse(name: str, value: float, by_bound: dict[str, Inequality]) -> Constant:
     bound = by_bound[name]
-    return Constant(f"Lip of the inverse: {name}", bound.source, value, lambda t: -bound.lower(t))
+    source = DERIVED if bound.source == DERIVED else RECALLED  # also where the bound itself is seen in the paper
+    return Constant(f"Lip of the inverse: {name}", source, value, lambda t: -bound.lower(t))
 
 
 def lipschitz_constants(schedule: Schedule, target: Target, grid: Grid) -> list[Part]:

@@ -29,6 +29,7 @@ EQUAL = 1e-10  # between a bound and what attains it
 PAPER = "the paper"  # statement seen in the paper
 RECALLED = "the paper, as recalled"  # and verified here; its exact form there is not confirmed
 DERIVED = "derived here"
+KNOWN = "well known"  # and not marked as the paper's
 
 Kind = Literal["bound", "identity", "equality"]
 
@@ -155,7 +156,7 @@ def marginal(law: GaussianMixture, schedule: Schedule, t: float) -> GaussianMixt
 
 def covariances(law: GaussianMixture) -> Tensor:
     """Of the components [k, d, d]."""
-    return law._roots @ law._roots.mT
+    return law.roots @ law.roots.mT
 
 
 def is_symmetric_pair(target: Target) -> bool:
@@ -165,7 +166,7 @@ def is_symmetric_pair(target: Target) -> bool:
 
 
 def _equal(law: GaussianMixture) -> bool:
-    return bool(law.weights[0] == law.weights[1]) and bool((law._roots[0] == law._roots[1]).all())
+    return bool(law.weights[0] == law.weights[1]) and bool((law.roots[0] == law.roots[1]).all())
 
 
 def is_gaussian(target: Target) -> bool:
