@@ -332,7 +332,7 @@ def test_peers_are_left_out_without_zuko(results, monkeypatch):
 
 
 def test_the_settings_of_the_quick_profile_are_understood():
-    assert peers.family(peers.rose_settings()).blocks >= 1
+    assert peers.family(peers.JKO, peers.rose_settings()).blocks >= 1
 
 
 def test_the_command_line_runs_what_it_is_asked_for(monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""W2 of trained networks on the line: golden numbers for a known error, bounds that hold, and a verdict that can fail."""
+"""W2 of trained networks on the line: golden numbers for a known error, bounds that hold, a verdict that can fail."""
 
 from dataclasses import replace
 from types import SimpleNamespace

@@ -115,7 +115,7 @@ def test_factories_refuse(make, value):
 
 
 def test_names_of_variants():
-    assert [s.name for s in EXTRA] == ["vp-1.5", "ve-2", "ve-linear-0.5"]
+    assert [s.name for s in EXTRA] == ["vp-1-5", "ve-2", "ve-linear-0-5"]
     assert NAMES == ["linear", "foellmer", "trigonometric", "vp", "ve", "ve-linear"]
 
 
@@ -160,6 +160,12 @@ def test_register_refuses(registry, change, message):
     with pytest.raises(InputError, match=message):
         register(dataclasses.replace(GOOD, name="bad", **change))
     assert "bad" not in registry
+
+
+@pytest.mark.parametrize("name", ["", "My own", "ve-2.5", "a/b", "-a"])
+def test_register_refuses_a_name_that_no_result_could_have(registry, name):
+    with pytest.raises(InputError, match=f"the schedule's name is '{name}', expected lower case with hyphens"):
+        register(dataclasses.replace(GOOD, name=name))
 
 
 @pytest.mark.parametrize("t_max", [0.0, 1.1, math.nan])

@@ -59,7 +59,10 @@ def test_stability_orders_the_checkpoints_by_excess_loss():
 
 
 def test_methods_fill_the_best_and_reach_two_standard_errors():
-    levels = {"rose": {"plain": (0.5, 0.1), "linear": (0.2, 0.02), "jko-iflow": (0.3, 0.03)}, "tree": {"vp": (1.0, 0.0)}}
+    levels = {
+        "rose": {"plain": (0.5, 0.1), "linear": (0.2, 0.02), "jko-iflow": (0.3, 0.03)},
+        "tree": {"vp": (1.0, 0.0)},
+    }
     rose, tree = figures.methods(levels, "nats").axes
     dots = [bars[0] for bars in rose.containers]
     assert [dot.get_xydata().tolist() for dot in dots] == [[[0.5, 0]], [[0.2, 1]], [[0.3, 2]]]
@@ -86,11 +89,11 @@ def test_translated_points_keep_their_colour():
         assert ax.get_xlim() == ax.get_ylim() == (-3.0, 3.0)
 
 
-def test_curves_join_the_points_of_a_method_unless_it_is_marked():
+def test_curves_join_the_points_of_a_method():
     lines = {"JKO-iFlow": [(1.0, 0.5), (4.0, 0.1)], "plain": [(2.0, 0.3), (3.0, 0.2)], "longer": [(5.0, 0.01)]}
-    (ax,) = figures.curves(lines, "KL", marks=("plain",)).axes
+    (ax,) = figures.curves(lines, "KL").axes
     assert [line.get_xydata().tolist() for line in ax.lines] == [[list(p) for p in row] for row in lines.values()]
-    assert [line.get_linestyle() for line in ax.lines] == ["-", "None", "-"]
+    assert [line.get_linestyle() for line in ax.lines] == ["-"] * 3
     assert [line.get_marker() for line in ax.lines] == ["o"] * 3
     assert len({matplotlib.colors.to_hex(line.get_color()) for line in ax.lines}) == 3
     assert [text.get_text() for text in ax.get_legend().get_texts()] == list(lines)

@@ -17,7 +17,7 @@ from pushforward.report.results import Recorder
 
 TARGET = TARGETS["T-A1"]  # two separated modes on the line: W2 is exact there
 NET = {"kind": "mlp", "widths": (64, 64), "activation": "silu", "time": True}
-TIMES = 101
+TIMES = 201
 REACH, NODES = 9.0, 1801  # of the grid over x: beyond it p_t has less than 1e-15 of its mass
 RTOL = 1e-8
 

@@ -26,7 +26,7 @@ LATTICE_FIT = FitConfig(iterations=2000, batch=2000, lr=0.02, betas=(0.9, 0.99))
 NETWORK_FIT = FitConfig(iterations=3000, batch=512, lr=2e-3, ema=0.999)
 TIMED = ("mlp", "time-lattice")  # networks that see the time
 HELD_OUT = 2000  # validation points: an adaptive solve with its divergence costs as much as many iterations
-CUT = 0.001  # how far t stays from an end at which a prediction divides by a or b
+MARGIN = 0.001  # how far t stays from an end at which a prediction divides by a or b
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,9 @@ class Interpolation:
     def times(self) -> tuple[float, float]:
         """t_min and t_max of training and of the flow."""
         schedule = schedules.by_name(self.schedule)
-        cut = min(schedule.t_max, 1 - CUT)
+        cut = min(schedule.t_max, 1 - MARGIN)
         last = {"angle": 1.0, "velocity": schedule.t_max, "denoiser": cut, "noise": cut}[self.prediction]
-        first = CUT if self.prediction == "noise" and schedule.b0 == 0 else 0.0
+        first = MARGIN if self.prediction == "noise" and schedule.b0 == 0 else 0.0
         return first, last if self.t_max is None else self.t_max
 
     def ode(self, dim: int) -> ODEBijection:

@@ -6,6 +6,7 @@ Source: Gaussian interpolation flows (arXiv 2311.11475), section 2; the choices 
 """
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +24,7 @@ CUT = 0.999  # where a' is not square integrable, training stops here: the loss 
 GRID = 201  # times at which a new schedule is examined
 STEP = 1e-5  # of its central differences: their error is about 1e-10 times the third derivative
 TOLERANCE = 1e-6
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")  # results are filed under it
 
 
 class Coefficients(NamedTuple):
@@ -106,6 +108,11 @@ def _check_positive(name: str, value: float) -> None:
         raise InputError(f"{name} is {value}, expected a positive number")
 
 
+def _named(name: str, value: float, default: float) -> str:
+    """``ve-2-5`` for 2.5: a name without a point, which ids of results do not hold."""
+    return name if value == default else f"{name}-{value:g}".replace(".", "-")
+
+
 def linear() -> Schedule:
     """a = 1 − t, b = t."""
     return Schedule("linear", lambda t: (1 - t) ** 2, lambda t: t - 1, lambda t: t, torch.ones_like)
@@ -140,7 +147,7 @@ def vp(T: float = 3.0) -> Schedule:  # noqa: N803 - the letter of the literature
         return torch.exp(-T * (1 - t))
 
     return Schedule(
-        "vp" if T == 3.0 else f"vp-{T:g}",
+        _named("vp", T, 3.0),
         lambda t: -torch.expm1(-2 * T * (1 - t)),
         lambda t: -T * b(t) ** 2,
         b,
@@ -153,7 +160,7 @@ def ve(sigma: float = 5.0) -> Schedule:
     """Variance exploding, the heat equation: a² = σ²(1 − t), b = 1, σ > 0."""
     _check_positive("sigma", sigma)
     return Schedule(
-        "ve" if sigma == 5.0 else f"ve-{sigma:g}",
+        _named("ve", sigma, 5.0),
         lambda t: sigma**2 * (1 - t),
         lambda t: torch.full_like(t, -0.5 * sigma**2),
         torch.ones_like,
@@ -166,7 +173,7 @@ def ve_linear(sigma: float = 5.0) -> Schedule:
     """Variance exploding at a constant rate: a = σ(1 − t), b = 1, σ > 0."""
     _check_positive("sigma", sigma)
     return Schedule(
-        "ve-linear" if sigma == 5.0 else f"ve-linear-{sigma:g}",
+        _named("ve-linear", sigma, 5.0),
         lambda t: (sigma * (1 - t)) ** 2,
         lambda t: sigma**2 * (t - 1),
         torch.ones_like,
@@ -194,11 +201,13 @@ def register(schedule: Schedule) -> Schedule:
     """Make ``by_name`` know a new schedule, once its four functions have been examined on a grid; returns it.
 
     Raises:
-        InputError: the name is taken, a function returns another shape or a number that is not finite, an end point
-            or a sign is wrong, or aa' and b' are not the derivatives of a²/2 and b.
+        InputError: the name is taken or not lower case with hyphens, a function returns another shape or a number that
+            is not finite, an end point or a sign is wrong, or aa' and b' are not the derivatives of a²/2 and b.
     """
     if schedule.name in SCHEDULES:
         raise InputError(f"a schedule called {schedule.name!r} exists, expected a new name: rename yours")
+    if not NAME.fullmatch(schedule.name):
+        raise InputError(f"the schedule's name is {schedule.name!r}, expected lower case with hyphens: try 'my-own'")
     _check(schedule)
     SCHEDULES[schedule.name] = schedule
     return schedule

@@ -59,7 +59,7 @@ def _angle(schedule: Schedule, t: Tensor) -> Conversion:
     a2, b = schedule.a2(t), schedule.b(t)
     a, r2 = a2.sqrt(), a2 + b * b
     slope = (schedule.aa_prime(t) + b * schedule.b_prime(t)) / r2
-    # w/a = ab' − (aa'/a)b is 0/0 at t = 1 for some schedules; a hair before it is its limit.
+    # w/a = ab' − (aa'/a)b is 0/0 at t = 1, or infinite where a' is (Föllmer, VP, VE): hence EDGE.
     return Conversion(slope, schedule.w(t) / (a * r2.sqrt()), 1 / r2.sqrt(), torch.atan2(b, a) * (2 / math.pi))
 
 

@@ -78,13 +78,13 @@ def translation(clouds: Mapping[str, np.ndarray], angles: np.ndarray, extent: fl
     return fig
 
 
-def curves(lines: Mapping[str, Sequence[tuple[float, float]]], level: str, marks: Sequence[str] = ()) -> Figure:
-    """``level`` against CPU-seconds of training, a line a method; methods in ``marks`` are drawn as single dots."""
+def curves(lines: Mapping[str, Sequence[tuple[float, float]]], level: str) -> Figure:
+    """``level`` against CPU-seconds of training, a line a method; a method measured once is a dot."""
     fig, ax = plt.subplots(figsize=(5.2, 3.4))
     shades = seaborn.color_palette("viridis", len(lines))
     for (name, points), shade in zip(lines.items(), shades, strict=True):
         seconds, values = zip(*points, strict=True)
-        ax.plot(seconds, values, "o" if name in marks else "o-", ms=4, color=shade, label=name)
+        ax.plot(seconds, values, "o-", ms=4, color=shade, label=name)
     ax.set(xlabel="CPU-seconds of training", ylabel=f"{level} (nats)", yscale="log")
     ax.legend(fontsize=8)
     return fig

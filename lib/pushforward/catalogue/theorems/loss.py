@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from pushforward.catalogue.theorems.parts import DERIVED, Grid, Maker, Part, covariances
+from pushforward.catalogue.theorems.parts import DERIVED, Grid, Maker, Part, covariances, second_moment
 from pushforward.interpolation import Oracle, Schedule, Target, loss_floor
 from pushforward.seeds import stream
 from pushforward.shapes import Points
@@ -45,10 +45,10 @@ def loss_identities(schedule: Schedule, target: Target, grid: Grid) -> list[Part
 
 def by_energy(oracle: Oracle, target: Target, t: float) -> float:
     """E|a'Z + b'X_1|² − E|v|², the latter by the trapezoid rule over p_t."""
-    schedule, law = oracle.schedule, target.law
+    schedule = oracle.schedule
     rate2 = float(schedule.aa_prime(t)) ** 2 / float(schedule.a2(t))
-    moment = float(law.weights @ (law.means.square().sum(1) + covariances(law).diagonal(dim1=1, dim2=2).sum(1)))
-    return rate2 * oracle.dim + float(schedule.b_prime(t)) ** 2 * moment - energy(oracle, t)
+    data = float(schedule.b_prime(t)) ** 2 * second_moment(target.law)
+    return rate2 * oracle.dim + data - energy(oracle, t)
 
 
 def energy(oracle: Oracle, t: float) -> float:

@@ -159,6 +159,11 @@ def covariances(law: GaussianMixture) -> Tensor:
     return law.roots @ law.roots.mT
 
 
+def second_moment(law: GaussianMixture) -> float:
+    """E|X_1|²."""
+    return float(law.weights @ (law.means.square().sum(1) + covariances(law).diagonal(dim1=1, dim2=2).sum(1)))
+
+
 def is_symmetric_pair(target: Target) -> bool:
     """Two equal components at ±μ: the mixture bounds are attained at x = 0."""
     law = target.law

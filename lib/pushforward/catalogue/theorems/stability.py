@@ -15,8 +15,8 @@ from pushforward.catalogue.theorems.parts import (
     Grid,
     Maker,
     Part,
-    covariances,
     marginal,
+    second_moment,
 )
 from pushforward.distributions import GaussianMixture
 from pushforward.interpolation import Oracle, Schedule, Target, bounds, lipschitz, stability
@@ -61,15 +61,15 @@ def deviations(schedule: Schedule, target: Target, grid: Grid, wave: str = "u = 
     """
     oracle, (u, slope) = target.make(schedule), WAVES[wave]
     times, x, found = grid.evenly(grid.errors), line(oracle, grid.evenly(11)), []
-    top = bounds.peak(lambda t: bounds.mixture(schedule, t, target.sigma, target.radius)[1]).value
+    top = steepest(schedule, target)
     start = quantile_map(marginal(target.law, schedule, 0.0), NODES)
     exact = transport(oracle, start, 0.0, 1.0, RTOL)
     for eta in grid.etas:
         perturbed = stability.Perturbed(oracle, eta, u)
         errors = stability.errors_on_line(oracle, perturbed, times, x)
-        w2 = _w2(exact, transport(perturbed, start, 0.0, 1.0, RTOL))
+        distance = between_ends(exact, transport(perturbed, start, 0.0, 1.0, RTOL))
         refined = stability.refined(times, errors.squared_error, errors.one_sided)
-        found.append(Deviation(eta, w2, refined, stability.crude(times, errors.squared_error, top + eta * slope)))
+        found.append(Deviation(eta, distance, refined, stability.crude(times, errors.squared_error, top + eta * slope)))
     return found
 
 
@@ -103,7 +103,7 @@ def attained(schedule: Schedule, grid: Grid) -> list[Part]:
     start = quantile_map(marginal(GAUSSIAN.law, schedule, 0.0), NODES)
     perturbed = stability.Perturbed(oracle, eta, torch.ones_like)
     ends = [transport(field, start, 0.0, 1.0, 1e-12) for field in (oracle, perturbed)]
-    gap = refined - _w2(*ends)
+    gap = refined - between_ends(*ends)
     return [make.equality("W2 = refined bound for a Gaussian and u = 1", DERIVED, gap)]
 
 
@@ -112,10 +112,9 @@ def wrong_source(schedule: Schedule, target: Target) -> WrongSource:
     constant = lipschitz.mixture(schedule, target.sigma, target.radius)
     law, source = target.law, schedule.a0 * NODES
     out = transport(target.make(schedule), source, 0.0, 1.0, RTOL)
-    between = _w2(source, quantile_map(marginal(law, schedule, 0.0), NODES))
-    moment = float(law.weights @ (law.means.square().sum(1) + covariances(law).diagonal(dim1=1, dim2=2).sum(1)))
-    plain = stability.source(schedule, constant, moment)
-    return WrongSource(_w2(out, quantile_map(law, NODES)), constant * between, plain)
+    between = between_ends(source, quantile_map(marginal(law, schedule, 0.0), NODES))
+    plain = stability.source(schedule, constant, second_moment(law))
+    return WrongSource(between_ends(out, quantile_map(law, NODES)), constant * between, plain)
 
 
 def line(oracle: Oracle, times: Tensor) -> Points:
@@ -126,6 +125,11 @@ def line(oracle: Oracle, times: Tensor) -> Points:
     return torch.linspace(-half, half, 2 * count + 1, dtype=torch.float64)[:, None]
 
 
-def _w2(first: Points, second: Points) -> float:
-    """Between the images of ``NODES`` under two increasing maps."""
+def steepest(schedule: Schedule, target: Target) -> float:
+    """The largest value over time of the mixture bound A4(d)."""
+    return bounds.peak(lambda t: bounds.mixture(schedule, t, target.sigma, target.radius)[1]).value
+
+
+def between_ends(first: Points, second: Points) -> float:
+    """W2 between the images of ``NODES`` under two increasing maps."""
     return stability.w2_between_monotone_maps(lambda _: first, lambda _: second)

@@ -10,10 +10,9 @@ from pushforward.catalogue.theorems.flow_maps import forward_constants, reverse_
 from pushforward.catalogue.theorems.loops import fixed_steps, rms
 from pushforward.catalogue.theorems.loss import energy
 from pushforward.catalogue.theorems.parts import Grid, draws, marginal
-from pushforward.catalogue.theorems.stability import NODES, wrong_source
-from pushforward.interpolation import TARGETS, Oracle, Schedule, Target, bounds
+from pushforward.catalogue.theorems.stability import NODES, between_ends, steepest, wrong_source
+from pushforward.interpolation import TARGETS, Oracle, Schedule, Target
 from pushforward.interpolation.flow_map import quantile_map, transport
-from pushforward.interpolation.stability import w2_between_monotone_maps
 from pushforward.shapes import Points, Time
 
 FORMULAS = {
@@ -49,14 +48,14 @@ def costs(chosen: Sequence[Schedule], times: int = 101) -> pd.DataFrame:
         oracle, start = line.make(schedule), quantile_map(marginal(line.law, schedule, 0.0), NODES)
         row = {"schedule": schedule.name}
         for name in ("T-A", "T-B"):
-            row[f"sup of the bound, {name}"] = _peak(schedule, TARGETS[name])
+            row[f"sup of the bound, {name}"] = steepest(schedule, TARGETS[name])
         grid = torch.linspace(0, 1, times, dtype=torch.float64)
         row["kinetic energy"] = float(simpson([energy(oracle, float(t)) for t in grid], x=grid.numpy()))
-        row["W2² of the ends"] = _w2(start, quantile_map(line.law, NODES)) ** 2
+        row["W2² of the ends"] = between_ends(start, quantile_map(line.law, NODES)) ** 2
         row["evaluations for 1e-5"] = evaluations(TARGETS["T-A"].make(schedule))
         for steps in STEPS:
             end = fixed_steps(oracle, start, 0.0, 1.0, steps, "euler")
-            row[f"Euler, N = {steps}"] = _w2(end, quantile_map(line.law, NODES))
+            row[f"Euler, N = {steps}"] = between_ends(end, quantile_map(line.law, NODES))
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -108,11 +107,3 @@ class _Counted:
     def __call__(self, t: Time, x: Points) -> Points:
         self.calls += 1
         return self.oracle(t, x)
-
-
-def _peak(schedule: Schedule, target: Target) -> float:
-    return bounds.peak(lambda t: bounds.mixture(schedule, t, target.sigma, target.radius)[1]).value
-
-
-def _w2(first: Points, second: Points) -> float:
-    return w2_between_monotone_maps(lambda _: first, lambda _: second)
