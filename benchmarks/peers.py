@@ -14,7 +14,7 @@ from benchmarks.curve import Curve
 from benchmarks.settings import Say, Settings
 from benchmarks.sheet import CASE, Sheet
 from pushforward import paths
-from pushforward.catalogue.cases import family
+from pushforward.catalogue.settings import family
 from pushforward.datasets import Split
 from pushforward.families import JKO
 from pushforward.metrics import nll

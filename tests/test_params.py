@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pushforward.catalogue.cases import family
+from pushforward.catalogue.settings import family
 from pushforward.families import JKO
 from pushforward.run import parameters, settings
 

@@ -177,6 +177,8 @@ def _key(family: Family, split: Split, seed: int) -> str:
     # How often training is looked at changes no number, so it is no part of the question.
     settings = asdict(family, dict_factory=lambda items: {k: v for k, v in items if k not in FitConfig.MONITORING})
     what = [family.name, family.algorithm_version, settings, split.sha256, seed]
+    if hasattr(family, "fingerprint"):  # of what its settings only name
+        what.append(family.fingerprint())
     question = json.dumps(what, sort_keys=True, default=str)
     return hashlib.sha256(question.encode()).hexdigest()[:12]
 

@@ -10,7 +10,8 @@ from torch import nn
 from cases import normal, split_of
 from pushforward import datasets, metrics
 from pushforward.catalogue import cases, gif
-from pushforward.catalogue.cases import EXTENT, PlanarCase, family
+from pushforward.catalogue.cases import EXTENT, PlanarCase
+from pushforward.catalogue.settings import family
 from pushforward.distributions import GaussianMixture
 from pushforward.errors import InputError, NotInvertible
 from pushforward.families import Interpolation, TrainingHistory
@@ -323,3 +324,62 @@ def test_a_flow_better_than_the_truth_is_an_error():
     study.law = GaussianMixture([1.0], [[3.0, 0.0]], scales=1.0)  # of which the test points are no draws
     with pytest.raises(NotInvertible, match="below the entropy"):
         gif.budget(study)
+
+
+def test_nobody_is_nearer_within_two_standard_errors(rival):
+    study = finished("trigonometric", 4.0, 2**0.5)  # KL 1 ± 0.07, and JKO stands at 1
+    assert abs(study.excess[0].value - 1) < 2 * study.excess[0].se
+    assert gif.contest(rival, [study])[0]["nearer"] == "neither"
+
+
+def verdict(study, plain):
+    recorder = Recorder("06-interpolation-learned", "smoke")
+    gif.record_lead(study, plain, recorder, "06-run")
+    (row,) = recorder.rows
+    return row.id.split("/")[-1], row.value, row.verdict
+
+
+def test_the_lead_is_the_ratio_of_excesses_and_half_is_asked_of_the_rose():
+    ours, plain = finished("trigonometric", 1.0, 1.0), finished("plain", 1.0, 1.2)
+    ratio = ours.excess[0].value / plain.excess[0].value
+    assert 0.5 < ratio < 1
+    assert verdict(ours, plain) == ("excess-over-plain", pytest.approx(ratio), "holds")
+    assert verdict(plain, ours)[2] == "fails"
+    ours.name = "rose"
+    assert verdict(ours, plain)[2] == "fails"
+
+
+def test_the_lead_on_real_data_is_the_difference_of_the_nlls(digits, monkeypatch):
+    assert verdict(digits, digits) == ("nll-over-plain", 0.0, "holds")
+    level = gif._level(digits)
+    monkeypatch.setattr(gif, "_level", lambda study: level + 0.1 if study is digits else level)
+    name, value, found = verdict(digits, gif.real("digits", NETWORK, "linear", profile="smoke"))
+    assert (name, value, found) == ("nll-over-plain", pytest.approx(0.1), "fails")
+
+
+def test_checks_of_one_flow(study, monkeypatch):
+    recorder = Recorder("06-interpolation-learned", "smoke")
+    gif.record_checks(study, recorder, "06-run", 120)
+    rows = {row.id.split("/")[-1]: row for row in recorder.rows}
+    assert rows["integral"].value == study.integral(120)
+    assert rows["nll-solver-gap"].value == max(study.solver_gap) and rows["nll-solver-gap"].verdict == "holds"
+    assert rows["round-trip"].value == max(study.round_trip) and rows["round-trip"].verdict == "-"
+
+
+def test_everything_asked_is_a_setting_of_the_family():
+    for name, chosen in gif.ASKED.items():
+        asked = family(Interpolation, {"net": {"kind": "mlp", "widths": [8]}, **chosen})
+        assert asked.prediction == name or name in ("optimal-transport", "score-sde")
+    score = family(Interpolation, gif.SCORE_SDE)
+    assert (score.schedule, score.prediction) == ("vp", "noise")
+
+
+def test_jko_on_real_data_is_what_notebook_02_wrote(home):
+    assert gif.jko_on(["digits"], "quick") == []
+    recorder = Recorder("02-jko-real-data", "quick")
+    recorder.add("jko/digits/jko-iflow/nll", -57.0, seconds=24.0)
+    recorder.add("jko/digits/gaussian/nll", -50.0)
+    recorder.add("jko/patches/jko-iflow/nll", -217.0, seconds=1.0)
+    recorder.save()
+    row = {"case": "digits", "method": "jko-iflow", "level": "NLL", "nats": -57.0, "CPU s": 24.0}
+    assert gif.jko_on(["digits"], "quick") == [row]

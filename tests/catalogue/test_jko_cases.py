@@ -7,7 +7,7 @@ import torch
 
 from pushforward import metrics
 from pushforward.catalogue import cases, jko
-from pushforward.catalogue.cases import family
+from pushforward.catalogue.settings import family
 from pushforward.errors import InputError
 from pushforward.families import JKO
 from pushforward.report.results import Recorder

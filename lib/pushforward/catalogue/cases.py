@@ -2,21 +2,18 @@
 
 import copy
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import accumulate
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 
 from pushforward import datasets, metrics
 from pushforward.distributions import Distribution
-from pushforward.errors import InputError
 from pushforward.experiment import Result
 from pushforward.families import preconditioned
-from pushforward.fit import FitConfig
 from pushforward.flows import Flow, ODEBijection, with_solver
 from pushforward.numerics import Adaptive
 from pushforward.report.results import Recorder
@@ -34,34 +31,6 @@ INTEGRAL_SPAN = (-6.0, 6.0)  # along both axes; the laws fill [-4, 4]
 FLOAT32_ROUND_TRIP, FLOAT64_ROUND_TRIP = 1e-5, 1e-10
 GAUSSIAN_TOLERANCE = 0.5  # nats: which patches of the test images are drawn moves a Gaussian's NLL by some tenths
 SOLVER_GAP = 0.02  # nats between the reported NLL and that of the same ODE at tolerance 1e-7
-
-
-F = TypeVar("F")
-
-
-def family(cls: type[F], settings: Mapping[str, Any]) -> F:
-    """``cls``, a family, from plain settings, as a YAML file holds them; those of the optimiser stand under ``fit``.
-
-    Raises:
-        InputError: a setting that does not exist; the message lists those that do.
-    """
-    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
-    fit = settings.pop("fit", None)
-    _check_known(settings, cls, "settings")
-    if fit is None:
-        return cls(**settings)
-    _check_known(fit, FitConfig, "settings.fit")
-    fit = {key: tuple(value) if isinstance(value, list) else value for key, value in fit.items()}
-    return cls(**settings, fit=FitConfig(**fit))
-
-
-def _check_known(given: Mapping[str, Any], cls: type, where: str) -> None:
-    known = [f.name for f in fields(cls)]
-    unknown = [key for key in given if key not in known]
-    if unknown:
-        raise InputError(
-            f"{where} has {', '.join(unknown)}, which {cls.__name__} does not know; it knows {', '.join(known)}"
-        )
 
 
 class Case:

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from pushforward import datasets, distributions
-from pushforward.catalogue.cases import PlanarCase, RealCase, family
+from pushforward import datasets, distributions, paths
+from pushforward.catalogue.cases import SOLVER_GAP, PlanarCase, RealCase
+from pushforward.catalogue.settings import family
 from pushforward.datasets import Split
 from pushforward.experiment import train_once
 from pushforward.families import Interpolation
-from pushforward.report.results import Recorder
+from pushforward.report.results import Recorder, read_rows
 
 PLAIN = {  # flow matching as it is usually run, behind the same whitening as ours; its optimiser is the notebook's
     "schedule": "linear",
@@ -26,6 +27,15 @@ PLAIN_REAL = PLAIN | {
     "net": {"kind": "mlp", "widths": [256, 256], "activation": "silu", "time": True},
     "precondition": ["affine", "radial"],  # as ours has it, so that what is compared is the flow
 }
+
+
+SCORE_SDE = {"schedule": "vp", "prediction": "noise", "coupling": "independent", "antithetic": False, "emphasis": 1.0}
+ASKED = {  # one network, asked for different things; the last two change the pairs, or the schedule, as well
+    **{name: {"schedule": "linear", "prediction": name} for name in ("angle", "velocity", "denoiser", "noise")},
+    "optimal-transport": {"schedule": "linear", "prediction": "velocity", "coupling": "optimal-transport"},
+    "score-sde": SCORE_SDE,
+}
+AHEAD = {"rose": 0.5}  # the excess over that of plain flow matching that is required there; 1 elsewhere
 
 
 def planar(
@@ -66,9 +76,33 @@ def real(
 
 
 def record(study: PlanarCase | RealCase, recorder: Recorder, run: str) -> None:
-    """The rows of one study: likelihood, MMD, evaluations and seconds; in the plane also W2 and KL to the truth."""
+    """The rows of one study that compare: likelihood, MMD, evaluations, seconds."""
     study.record_quality(recorder, run)
     recorder.add(study.id("nfe"), study.nfe, unit="1", run=run)
+
+
+def record_checks(study: PlanarCase, recorder: Recorder, run: str, resolution: int) -> None:
+    """Whether the density is one: its integral (bound of a coarse grid), the solver's part, the way there and back."""
+    integral, gap = study.integral(resolution), max(study.solver_gap)
+    recorder.add(study.id("integral"), integral, unit="1", better="check", at_least=0.99, at_most=1.01, run=run)
+    recorder.add(study.id("nll-solver-gap"), gap, better="check", at_most=SOLVER_GAP, run=run)
+    recorder.add(study.id("round-trip"), max(study.round_trip), unit="1", run=run)
+
+
+def record_lead(study: PlanarCase | RealCase, plain: PlanarCase | RealCase, recorder: Recorder, run: str) -> None:
+    """How far ahead of plain flow matching: the ratio of excesses, or the difference of NLLs where there is none."""
+    if isinstance(study, PlanarCase):
+        ratio, most = _level(study) / _level(plain), AHEAD.get(study.name, 1.0)
+        recorder.add(study.id("excess-over-plain"), ratio, unit="ratio", better="check", at_most=most, run=run)
+    else:
+        ahead = _level(study) - _level(plain)
+        recorder.add(study.id("nll-over-plain"), ahead, better="check", at_most=0.0, run=run)
+
+
+def _level(study: PlanarCase | RealCase) -> float:
+    """KL to the truth where it is known, else the test NLL: mean over seeds, nats."""
+    values = study.excess if isinstance(study, PlanarCase) else study.nll
+    return sum(e.value for e in values) / len(values)
 
 
 def compared(studies: Sequence[PlanarCase | RealCase]) -> list[dict[str, Any]]:
@@ -80,7 +114,7 @@ def compared(studies: Sequence[PlanarCase | RealCase]) -> list[dict[str, Any]]:
     for study in studies:
         values = study.excess if isinstance(study, PlanarCase) else study.nll
         row = {"case": study.name, "method": study.method, "level": study.level}
-        row |= {"nats": sum(e.value for e in values) / len(values), "se": values[0].se, "seeds": len(values)}
+        row |= {"nats": _level(study), "se": values[0].se, "seeds": len(values)}
         row |= {"mmd²": study.mmd[0].value, "threshold": study.mmd[0].threshold}
         parameters = sum(p.numel() for p in study.flow.parameters())
         row |= {"nfe": study.nfe[0], "parameters": parameters, "CPU s": sum(study.seconds) / len(study.seconds)}
@@ -108,12 +142,17 @@ def budget(study: PlanarCase) -> list[tuple[float, float]]:
 
 
 def contest(rival: PlanarCase, studies: Iterable[PlanarCase]) -> list[dict[str, Any]]:
-    """Each study beside what the rival had reached by then: KL to the truth (nats) and the family that is nearer."""
+    """Each study beside what the rival had reached by then: KL to the truth (nats) and the family that is nearer.
+
+    ``neither`` where they differ by less than two standard errors of the study's test points. The rival's level is on
+    validation points, of the last block it had finished; its learning rates were set for its whole training.
+    """
     rows = []
     for study in studies:
         seconds, level = budget(study)[0]
         reached = [kl for when, kl in [(0.0, rival.curve()[0]["KL"]), *curve(rival)] if when <= seconds][-1]
-        winner = "interpolation" if level < reached else "JKO-iFlow"
+        close = abs(level - reached) < 2 * study.excess[0].se
+        winner = "neither" if close else "interpolation" if level < reached else "JKO-iFlow"
         row = {"case": study.name, "method": study.method, "CPU s": seconds, "interpolation": level}
         rows.append(row | {"JKO-iFlow by then": reached, "nearer": winner})
     return rows
@@ -124,3 +163,14 @@ def density_columns(case: Mapping[str, PlanarCase], resolution: int) -> dict[str
     grids = {method: study.density_grids(resolution) for method, study in case.items()}
     true = next(iter(grids.values()))[0]
     return {"true": true} | {method: learned for method, (_, learned) in grids.items()}
+
+
+def jko_on(names: Iterable[str], profile: str) -> list[dict[str, Any]]:
+    """Rows of the same table for JKO-iFlow, as notebook 02 measured it in this profile; none where it has not run."""
+    file = paths.results(profile) / "rows" / "02-jko-real-data.csv"
+    rows = read_rows(file) if file.is_file() else []
+    found = [row for row in rows if row.parts[1] in names and row.parts[3] == "nll" and "jko" in row.parts[2]]
+    return [
+        {"case": row.parts[1], "method": row.parts[2], "level": "NLL", "nats": row.value, "CPU s": row.seconds}
+        for row in found
+    ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from pushforward.catalogue.cases import family
+from pushforward.catalogue.settings import family
 from pushforward.errors import InputError
 from pushforward.experiment import train_once
 from pushforward.families import Interpolation

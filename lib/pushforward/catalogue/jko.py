@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pushforward import datasets, distributions
-from pushforward.catalogue.cases import EXTENT, SOLVER_GAP, PlanarCase, RealCase, data_table, family
+from pushforward.catalogue.cases import EXTENT, SOLVER_GAP, PlanarCase, RealCase, data_table
+from pushforward.catalogue.settings import family
 from pushforward.experiment import train_once
 from pushforward.families import JKO
 

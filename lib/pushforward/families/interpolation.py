@@ -99,6 +99,11 @@ class Interpolation:
             raise InputError(f"pool is {self.pool}, expected at least 1 point")
         check_preconditioners(self.precondition)
 
+    def fingerprint(self) -> list[float]:
+        """a² and b at nine times, so that a schedule registered anew under an old name is another question."""
+        schedule, t = schedules.by_name(self.schedule), torch.linspace(0, 1, 9, dtype=torch.float64)
+        return [round(value, 9) for value in [*schedule.a2(t).tolist(), *schedule.b(t).tolist()]]
+
     def times(self) -> tuple[float, float]:
         """t_min and t_max of training and of the flow."""
         schedule = schedules.by_name(self.schedule)

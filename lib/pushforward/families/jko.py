@@ -159,7 +159,10 @@ class JKO:
             yield stage
             started = time.process_time()
             stage_solver = block.solver
-            _certify(block, x, z[:PROBES])
+            found = _nll_so_far(block, z, log_det)
+            kept = not self.stop_on_rise or found is None or found <= nll(z, log_det)
+            if kept:
+                _certify(block, x, z[:PROBES])
             pushed = push(block, x)
             ratio = movement_ratio(x, pushed)
             row = {
@@ -172,11 +175,9 @@ class JKO:
             }
             row["seconds"] = history.fits[stage.name].seconds + time.process_time() - started
             later, more = push_with_log_det(block, z)
-            row["val_nll"] = nll(later, log_det + more)
-            row["kept"] = not self.stop_on_rise or row["val_nll"] <= nll(z, log_det)
-            history.stages.append(row)
-            stopped = stopped or ratio < self.stop_ratio or not row["kept"]
-            if row["kept"]:
+            history.stages.append({**row, "val_nll": nll(later, log_det + more), "kept": kept})
+            stopped = stopped or ratio < self.stop_ratio or not kept
+            if kept:
                 x, z, log_det, previous = pushed, later, log_det + more, block
                 chain.append(block)
 
