@@ -314,6 +314,13 @@ def test_a_result_is_found_again_without_training(schedule, monkeypatch):
     assert len(validated) == 2 and validated[-1] == pytest.approx(first.history.stages[1]["val_nll"])
 
 
+def test_a_schedule_under_an_old_name_is_another_question(monkeypatch):
+    """The settings hold its name alone; its functions must be in the key too."""
+    before = experiment._key(replace(FAMILY, schedule="linear"), split_of(X), 0)
+    monkeypatch.setitem(SCHEDULES, "linear", replace(SCHEDULES["trigonometric"], name="linear"))
+    assert experiment._key(replace(FAMILY, schedule="linear"), split_of(X), 0) != before
+
+
 def test_every_setting_and_the_version_are_in_the_key(monkeypatch):
     def key(**changes):
         return experiment._key(replace(FAMILY, **changes), split_of(X), 0)

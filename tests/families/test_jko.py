@@ -400,6 +400,15 @@ def test_a_block_that_no_solver_resolves_is_an_error(rippled, monkeypatch, log_d
         walk(rippled(500.0, log_det=log_det), split_of(X), still)
 
 
+def test_a_block_that_is_dropped_need_not_be_resolved(rippled):
+    """It raises the NLL and no coarse grid resolves it: an error where it is kept, no matter where it is dropped."""
+    family = rippled(-5.0, log_det="trace")
+    with pytest.raises(NotInvertible, match="NLL moves by"):
+        walk(family, split_of(X), still)
+    flow, history = walk(replace(family, stop_on_rise=True), split_of(X), still)
+    assert not history.stages[1]["kept"] and len(flow.bijection.blocks) == 1
+
+
 def test_an_nll_that_the_solver_made_up_is_an_error(rippled):
     with pytest.raises(NotInvertible, match="NLL moves by .* nats when its 1 steps .* exploited the coarse grid"):
         walk(rippled(3.0, log_det="trace"), split_of(X), still)
