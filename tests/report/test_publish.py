@@ -2,7 +2,9 @@ import json
 import shutil
 
 import pytest
+from PIL import Image
 
+from pushforward import paths
 from pushforward.errors import InputError
 from pushforward.report import page, publish
 from pushforward.report.publish import update_readme
@@ -111,9 +113,21 @@ def test_a_stopped_notebook_is_refused(results):
 
 def test_five_megabytes_are_the_limit(results):
     settle(results)
-    (results / "figures/01-huge.png").write_bytes(bytes(5_100_000))
-    with pytest.raises(InputError, match=r"5\.1 MB to publish, at most 5: the largest is 01-huge.png"):
+    (results / "tables/01-huge.csv").write_bytes(bytes(5_100_000))
+    with pytest.raises(InputError, match=r"5\.1 MB to publish, at most 5: the largest is 01-huge.csv"):
         publish.publish("smoke")
+    assert not list(paths.committed_results().glob("*"))  # nothing is left half done
+
+
+def test_pictures_are_published_in_256_colours_with_their_captions(results, checkout):
+    settle(results)
+    publish.publish("smoke")
+    before, after = (
+        Image.open(folder / "figures/01-rose-blocks.png") for folder in (results, checkout / "data/results/smoke")
+    )
+    assert after.mode == "P" and after.size == before.size
+    assert after.text == before.text and "The petals stay" in str(after.text)
+    assert after.convert("RGB").getpixel((3, 3)) == before.convert("RGB").getpixel((3, 3))
 
 
 def test_a_readme_without_markers_is_refused(checkout):
