@@ -10,7 +10,7 @@ FLOORS = (
     ("errors",),
     ("shapes", "seeds", "paths", "files"),
     ("numerics", "nets", "distributions", "checkpoints", "surroundings"),
-    ("interpolation",),
+    ("interpolation", "implicit"),
     ("flows", "datasets"),
     ("objectives", "metrics"),
     ("fit",),

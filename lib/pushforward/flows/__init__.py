@@ -1,10 +1,24 @@
 """Invertible maps, and the laws made of them."""
 
+from pushforward.flows.actnorm import ActNorm
 from pushforward.flows.affine import Affine
 from pushforward.flows.bijection import Bijection, Chain
 from pushforward.flows.flow import Flow
+from pushforward.flows.implicit import ImplicitBlock
 from pushforward.flows.ode import ODEBijection, with_solver
 from pushforward.flows.radial import Radial
 from pushforward.flows.storage import load_flow, save_flow
 
-__all__ = ["Affine", "Bijection", "Chain", "Flow", "ODEBijection", "Radial", "load_flow", "save_flow", "with_solver"]
+__all__ = [
+    "ActNorm",
+    "Affine",
+    "Bijection",
+    "Chain",
+    "Flow",
+    "ImplicitBlock",
+    "ODEBijection",
+    "Radial",
+    "load_flow",
+    "save_flow",
+    "with_solver",
+]

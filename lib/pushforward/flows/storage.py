@@ -11,6 +11,7 @@ from torch import nn
 
 from pushforward.errors import CheckpointError, PushforwardError
 from pushforward.files import write_atomic, write_json
+from pushforward.flows.actnorm import ActNorm
 from pushforward.flows.affine import Affine
 from pushforward.flows.bijection import Bijection, Chain
 from pushforward.flows.flow import Flow
@@ -22,7 +23,7 @@ from pushforward.numerics import Adaptive, Exact, FiniteDifference, FixedGrid, H
 
 FORMAT = "pushforward-flow"
 VERSION = 1
-_PLAIN = {"affine": Affine, "radial": Radial}
+_PLAIN = {"affine": Affine, "radial": Radial, "actnorm": ActNorm}
 _PARTS = {
     "fixed-grid": FixedGrid,
     "adaptive": Adaptive,
@@ -73,7 +74,7 @@ def load_flow(folder: Path | str) -> Flow:
             )
         flow = Flow(_build(description["bijection"]))
         tensors = safetensors.torch.load(weights)
-        dtype = next((t.dtype for t in tensors.values()), None)
+        dtype = next((t.dtype for t in tensors.values() if t.is_floating_point()), None)
         flow.to(dtype).load_state_dict(tensors)
     except CheckpointError:
         raise
