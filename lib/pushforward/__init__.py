@@ -3,7 +3,7 @@
 from pushforward import datasets, distributions, metrics
 from pushforward.datasets import Split
 from pushforward.experiment import Result, train, train_once
-from pushforward.families import JKO, Interpolation
+from pushforward.families import JKO, Implicit, Interpolation
 from pushforward.fit import FitConfig
 from pushforward.flows import Flow
 from pushforward.flows import load_flow as load
@@ -14,6 +14,7 @@ __all__ = [
     "JKO",
     "FitConfig",
     "Flow",
+    "Implicit",
     "Interpolation",
     "Result",
     "Split",

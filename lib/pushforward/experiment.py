@@ -143,6 +143,7 @@ def _fit_stage(stage: Stage, seed: int, folder: Path | None) -> FitHistory:
         purpose=stage.name,
         checkpoint=partial,
         validate=stage.validate,
+        after_step=stage.after_step,
     )
     if done and partial:
         save_tensors(done, stage.module.state_dict(), asdict(history))

@@ -95,17 +95,19 @@ def fit(
     purpose: str = "fit",
     checkpoint: Path | None = None,
     validate: Callable[[], float | None] | None = None,
+    after_step: Callable[[], None] | None = None,
 ) -> FitHistory:
     """Minimise ``objective`` over the parameters of ``module`` on minibatches of ``points`` [n, d].
 
     With ``checkpoint`` the state is saved on the way and a killed run goes on from it, to the same bits on the CPU.
+    ``after_step`` is called whenever the parameters have changed: by the optimiser, or back from their averages.
 
     Raises:
         NonFinite: the loss is NaN or infinite; the message prints its terms.
         CheckpointError: the checkpoint belongs to another configuration, seed or purpose, or cannot be read.
     """
     identity = _identity(config, seed, purpose)
-    state = _State(module, config, seed, purpose)
+    state = _State(module, config, seed, purpose, after_step or _nothing)
     if checkpoint is not None and checkpoint.is_file():
         state.restore(checkpoint, identity)
     history = state.history
@@ -158,8 +160,11 @@ class _Average:
 class _State:
     """What an iteration changes, and what a checkpoint holds."""
 
-    def __init__(self, module: nn.Module, config: FitConfig, seed: int, purpose: str) -> None:
+    def __init__(
+        self, module: nn.Module, config: FitConfig, seed: int, purpose: str, after_step: Callable[[], None]
+    ) -> None:
         self.module = module
+        self.after_step = after_step
         self.optimizer = _optimizer(module, config)
         self.generator = stream(seed, purpose)
         self.history = FitHistory()
@@ -167,13 +172,14 @@ class _State:
 
     def validation(self, validate: Callable[[], float | None]) -> float | None:
         """What ``validate`` says of the module as it would be returned now."""
-        self.module.eval()
         if self.average:
             self.average.swap()
+        self.module.eval()  # after the swap: what a module derives from its parameters on entering evaluation is theirs
         value = validate()
+        self.module.train()
         if self.average:
             self.average.swap()
-        self.module.train()
+            self.after_step()
         return value
 
     def finish(self) -> None:
@@ -251,9 +257,14 @@ def _step(state: _State, objective: Objective, points: Points, config: FitConfig
     if config.clip:
         nn.utils.clip_grad_norm_(state.module.parameters(), config.clip)
     state.optimizer.step()
+    state.after_step()
     if state.average:
         state.average.update()
     return loss
+
+
+def _nothing() -> None:
+    pass
 
 
 def _row(loss: Loss, history: FitHistory) -> dict:

@@ -5,8 +5,10 @@ from pushforward.flows.affine import Affine
 from pushforward.flows.bijection import Bijection, Chain
 from pushforward.flows.flow import Flow
 from pushforward.flows.implicit import ImplicitBlock
+from pushforward.flows.logit import Logit
 from pushforward.flows.ode import ODEBijection, with_solver
 from pushforward.flows.radial import Radial
+from pushforward.flows.squeeze import Squeeze
 from pushforward.flows.storage import load_flow, save_flow
 
 __all__ = [
@@ -16,8 +18,10 @@ __all__ = [
     "Chain",
     "Flow",
     "ImplicitBlock",
+    "Logit",
     "ODEBijection",
     "Radial",
+    "Squeeze",
     "load_flow",
     "save_flow",
     "with_solver",

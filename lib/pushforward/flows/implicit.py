@@ -1,7 +1,10 @@
 """The implicit block: a residual block followed by the inverse of another, (Id + g_z)⁻¹ ∘ (Id + g_x)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pushforward.errors import InputError
 from pushforward.flows.bijection import Bijection
@@ -61,35 +64,55 @@ class ImplicitBlock(Bijection):
         return self._map(z, self.g_z, self.g_x, self.audits["inverse"])
 
     def forward_and_log_det(self, x: Points) -> tuple[Points, PerPoint]:
-        z = self(x)  # with its graph: the log-determinant at z reaches x and g_x through the root
-        return z, self._log_det(self.g_x, x) - self._log_det(self.g_z, z)
+        value, log_det = self._value_and_log_det(self.g_x, x)
+        z = self._root(x + value, self.g_z, self.audits["forward"])
+        # z with its graph: the log-determinant at z reaches x and g_x through the root
+        return z, log_det - self._log_det(self.g_z, z)
+
+    def get_extra_state(self) -> Tensor:
+        """The audits [3, 5]: they travel with the weights, so that a trained flow can answer for its training."""
+        return torch.stack([audit.state() for audit in self.audits.values()])
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take up the audits of a ``state_dict``."""
+        for audit, row in zip(self.audits.values(), state, strict=True):
+            audit.restore(row)
 
     def _log_det(self, g: nn.Module | None, points: Points) -> PerPoint:
         if g is None:
             return points.new_zeros(len(points))
-        estimate = self.training or self.dim > EXACT_UP_TO
-        return (self.log_det if estimate else Exact())(g, points, self.generator)
+        return self._estimator()(g, points, self.generator)
+
+    def _value_and_log_det(self, g: nn.Module | None, points: Points) -> tuple[Points | float, PerPoint]:
+        if g is not None and isinstance(self._estimator(), Exact):
+            return self._estimator().with_value(g, points)
+        return 0.0 if g is None else g(points), self._log_det(g, points)
+
+    def _estimator(self) -> LogDet:
+        return self.log_det if self.training or self.dim > EXACT_UP_TO else Exact()
 
     def _map(self, point: Points, explicit: nn.Module | None, implicit: nn.Module | None, audit: Audit) -> Points:
         """The root y of y + implicit(y) = point + explicit(point), with its gradients where they are on."""
-        rhs = point if explicit is None else point + explicit(point)
+        return self._root(point if explicit is None else point + explicit(point), implicit, audit)
+
+    def _root(self, rhs: Points, implicit: nn.Module | None, audit: Audit) -> Points:
         if implicit is None:
             return rhs
         kappa = float(implicit.kappa)
-        tol = TOLERANCES.get(point.dtype, 1e-6) if self.tol is None else self.tol
-        equation = Equation(implicit, rhs.double())
+        tol = TOLERANCES.get(rhs.dtype, 1e-6) if self.tol is None else self.tol
+        equation = Equation(implicit, rhs.double(), steps=rhs.dtype)
         with torch.no_grad():
             start = self._coarse(implicit, rhs, kappa)
             root = solve_or_raise(self.solver, equation, start, kappa, tol, self.on_failure, audit.add).x
         if not torch.is_grad_enabled():
-            return root.to(point.dtype)
+            return root.to(rhs.dtype)
         return implicit_root(
             lambda y: rhs - implicit(y) - y,
             root,
             kappa,
             tol,
-            linear=equation,
-            dtype=point.dtype,
+            linear=Equation(implicit, rhs.double()),
+            dtype=rhs.dtype,
             on_failure=self.on_failure,
             report=self.audits["backward"].add,
         )
@@ -99,6 +122,20 @@ class ImplicitBlock(Bijection):
         if rhs.dtype == torch.float64:
             return rhs
         return self.solver(Equation(g, rhs), rhs, kappa, COARSE).x.double()
+
+
+@contextmanager
+def drawing_from(bijection: Bijection, generator: torch.Generator) -> Iterator[None]:
+    """Within, every implicit block of ``bijection`` draws its estimates from ``generator``."""
+    blocks = [part for part in bijection.modules() if isinstance(part, ImplicitBlock)]
+    before = [block.generator for block in blocks]
+    try:
+        for block in blocks:
+            block.generator = generator
+        yield
+    finally:
+        for block, old in zip(blocks, before, strict=True):
+            block.generator = old
 
 
 def _common_dim(*networks: nn.Module | None) -> int:

@@ -15,15 +15,20 @@ from pushforward.flows.actnorm import ActNorm
 from pushforward.flows.affine import Affine
 from pushforward.flows.bijection import Bijection, Chain
 from pushforward.flows.flow import Flow
+from pushforward.flows.implicit import ImplicitBlock
+from pushforward.flows.logit import Logit
 from pushforward.flows.ode import ODEBijection
 from pushforward.flows.radial import Radial
+from pushforward.flows.squeeze import Squeeze
+from pushforward.implicit import build_network, build_part, describe_network, describe_part
 from pushforward.interpolation import InterpolationVelocity, schedules
 from pushforward.nets import NETS
 from pushforward.numerics import Adaptive, Exact, FiniteDifference, FixedGrid, Hutchinson
 
 FORMAT = "pushforward-flow"
 VERSION = 1
-_PLAIN = {"affine": Affine, "radial": Radial, "actnorm": ActNorm}
+EXTRA = "_extra_state"  # torch's name for what a module keeps beside its numbers: the audits of implicit blocks
+_PLAIN = {"affine": Affine, "radial": Radial, "actnorm": ActNorm, "squeeze": Squeeze, "logit": Logit}
 _PARTS = {
     "fixed-grid": FixedGrid,
     "adaptive": Adaptive,
@@ -74,7 +79,8 @@ def load_flow(folder: Path | str) -> Flow:
             )
         flow = Flow(_build(description["bijection"]))
         tensors = safetensors.torch.load(weights)
-        dtype = next((t.dtype for t in tensors.values() if t.is_floating_point()), None)
+        numbers = (t.dtype for name, t in tensors.items() if t.is_floating_point() and not name.endswith(EXTRA))
+        dtype = next(numbers, None)
         flow.to(dtype).load_state_dict(tensors)
     except CheckpointError:
         raise
@@ -98,6 +104,17 @@ def _describe(bijection: Bijection) -> dict:
             "log_det": bijection.log_det,
             "t_data": bijection.t_data,
             "t_latent": bijection.t_latent,
+        }
+    if isinstance(bijection, ImplicitBlock):
+        g_x, g_z = (None if net is None else describe_network(net) for net in (bijection.g_x, bijection.g_z))
+        return {
+            "kind": "implicit",
+            "g_x": g_x,
+            "g_z": g_z,
+            "solver": describe_part(bijection.solver),
+            "log_det": describe_part(bijection.log_det),
+            "tol": bijection.tol,
+            "on_failure": bijection.on_failure,
         }
     return _named(bijection, _PLAIN)
 
@@ -144,6 +161,10 @@ def _build(description: dict) -> Bijection:
             divergence=_PARTS[divergence.pop("kind")](**divergence),
             **description,
         )
+    if kind == "implicit":
+        g_x, g_z = (net if net is None else build_network(net) for net in map(description.pop, ("g_x", "g_z")))
+        solver, log_det = (build_part(part) for part in map(description.pop, ("solver", "log_det")))
+        return ImplicitBlock(g_x, g_z, solver, log_det, **description)
     return _PLAIN[kind](**description)
 
 

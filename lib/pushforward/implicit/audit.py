@@ -1,6 +1,9 @@
 """What a training run's solves did, added up: none of them may fail unseen."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+
+import torch
+from torch import Tensor
 
 from pushforward.implicit.root import RootResult
 
@@ -23,6 +26,19 @@ class Audit:
         self.iterations += int(result.iterations.sum())
         self.worst = max(self.worst, result.relative_bound.nan_to_num(nan=float("inf")).max().item())
 
+    def __add__(self, other: "Audit") -> "Audit":
+        *counts, worst = zip(astuple(self), astuple(other), strict=True)
+        return Audit(*map(sum, counts), max(worst))
+
     def reset(self) -> None:
         """Begin anew."""
         self.__init__()
+
+    def state(self) -> Tensor:
+        """Its numbers, float64 [5], for a ``state_dict``."""
+        return torch.tensor(astuple(self), dtype=torch.float64)
+
+    def restore(self, state: Tensor) -> None:
+        """Take up the numbers of ``state``."""
+        *counts, worst = state.tolist()
+        self.__init__(*map(int, counts), worst)

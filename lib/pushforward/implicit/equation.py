@@ -12,23 +12,27 @@ class Equation:
     """F(z) = rhs − g(z) − z, without a graph to the parameters, in the dtype of ``rhs`` [n, d] whatever that of g.
 
     In float32 the rounding of F, about 1e-7 ‖z‖, times 1/(1 − κ) = 33 at κ = 0.97 hides any certificate below 4e-6.
-    So a float32 network is solved with its weights read as float64.
+    So a float32 network is solved with its weights read as float64. ``steps`` may be lower: the precision of the
+    Jacobian that directs a solver's steps, which need not be exact, for it is F that certifies.
     """
 
-    def __init__(self, g: Callable[[Points], Points], rhs: Points) -> None:
+    def __init__(self, g: Callable[[Points], Points], rhs: Points, steps: torch.dtype | None = None) -> None:
         self.rhs = rhs.detach()
-        self.evaluate = _frozen(g, rhs.dtype) if isinstance(g, nn.Module) else lambda z, method: getattr(g, method)(z)
+        self.g = _frozen(g, rhs.dtype)
+        self.tangent, self.steps = (self.g, rhs.dtype) if steps in (None, rhs.dtype) else (_frozen(g, steps), steps)
         self.own_jacobian = hasattr(g, "value_and_jacobian")
 
     def __call__(self, z: Points) -> Points:
-        return self.rhs - self.evaluate(z, "__call__") - z
+        return self.rhs - self.g(z) - z
 
     def jacobian(self, z: Points) -> Tensor:
         """J[n, i, j] = ∂F_i/∂z_j [n, d, d]: by g's own ``value_and_jacobian``, or forward mode."""
-        identity = torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
+        point = z.to(self.steps)
         if self.own_jacobian:
-            return -identity - self.evaluate(z, "value_and_jacobian")[1]
-        return forward_mode_jacobian(self, z)
+            slope = self.tangent.value_and_jacobian(point)[1]
+        else:
+            slope = forward_mode_jacobian(self.tangent, point)
+        return -torch.eye(z.shape[1], dtype=z.dtype, device=z.device) - slope.to(z.dtype)
 
 
 def dense_jacobian(residual: Callable[[Points], Points], z: Points) -> Tensor:
@@ -47,6 +51,29 @@ def forward_mode_jacobian(function: Callable[[Points], Points], z: Points) -> Te
     return torch.func.vmap(column)(basis).permute(1, 2, 0)
 
 
+def _frozen(g: Callable[[Points], Points], dtype: torch.dtype) -> Callable[[Points], Points]:
+    """g in ``dtype`` and without parameters to reach: by its own ``frozen``, or any module; a plain function as it is."""
+    if hasattr(g, "frozen"):
+        return g.frozen(dtype)
+    return _Frozen(g, dtype) if isinstance(g, nn.Module) else g
+
+
+class _Frozen:
+    """Any module with its tensors detached and read in another dtype."""
+
+    def __init__(self, g: nn.Module, dtype: torch.dtype) -> None:
+        self.module = _Method(g)
+        named = [*self.module.named_parameters(), *self.module.named_buffers()]
+        self.tensors = {name: t.detach().to(dtype if t.is_floating_point() else t.dtype) for name, t in named}
+
+    def __call__(self, z: Points) -> Points:
+        return torch.func.functional_call(self.module, self.tensors, (z, "__call__"))
+
+    def value_and_jacobian(self, z: Points) -> tuple[Points, Tensor]:
+        """As g's own, where it has one."""
+        return torch.func.functional_call(self.module, self.tensors, (z, "value_and_jacobian"))
+
+
 class _Method(nn.Module):
     """Lets ``functional_call`` reach any method of g, not ``forward`` alone."""
 
@@ -56,10 +83,3 @@ class _Method(nn.Module):
 
     def forward(self, z: Points, method: str) -> Tensor | tuple[Tensor, ...]:
         return getattr(self.g, method)(z)
-
-
-def _frozen(g: nn.Module, dtype: torch.dtype) -> Callable[[Points, str], Tensor | tuple[Tensor, ...]]:
-    module = _Method(g)
-    named = [*module.named_parameters(), *module.named_buffers()]
-    tensors = {name: t.detach().to(dtype if t.is_floating_point() else t.dtype) for name, t in named}
-    return lambda z, method: torch.func.functional_call(module, tensors, (z, method))

@@ -8,6 +8,7 @@ Source: residual flows (arXiv 1906.02735), implicit flows (arXiv 2103.09527).
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -104,21 +105,47 @@ class LipschitzMLP(Lipschitz):
 
     def forward(self, x: Points) -> Points:
         """g(x) [n, d]."""
-        a = x
-        for layer, activation in zip(self.layers, self.activations, strict=False):
-            a = activation(layer(a))
-        return self.layers[-1](a)
+        return self._layers()(x)
 
     def value_and_jacobian(self, x: Points) -> tuple[Points, Tensor]:
         """g(x) [n, d] and J[n, i, j] = ∂g_i/∂x_j [n, d, d], all d tangents in one pass, differentiable."""
-        a, tangents = x, torch.eye(self.dim, dtype=x.dtype, device=x.device)[:, None]  # [d, 1, d]
-        for layer, activation in zip(self.layers, self.activations, strict=False):
-            weight = layer.weight  # normalised anew at every access: once is enough
-            a, slope = activation.value_and_slope(linear(a, weight, layer.bias))
+        return self._layers().value_and_jacobian(x)
+
+    @torch.no_grad()
+    def frozen(self, dtype: torch.dtype) -> "Layers":
+        """g as it is now, in another precision, normalised once for many evaluations, without a graph."""
+        layers = self._layers()
+        return Layers(*([t.to(dtype) for t in part] for part in (layers.weights, layers.biases)), layers.activations)
+
+    def _layers(self) -> "Layers":
+        # layer.weight is normalised anew at every access
+        weights, biases = zip(*[(layer.weight, layer.bias) for layer in self.layers], strict=True)
+        return Layers(weights, biases, list(self.activations))
+
+
+@dataclass(frozen=True)
+class Layers:
+    """x ↦ W_L φ(… φ(W_1 x + b_1) …) + b_L with the weights [out, in] as they are given."""
+
+    weights: Sequence[Tensor]
+    biases: Sequence[Tensor]
+    activations: Sequence[nn.Module]
+
+    def __call__(self, x: Points) -> Points:
+        """g(x) [n, d]."""
+        a = x
+        for weight, bias, activation in zip(self.weights, self.biases, self.activations, strict=False):
+            a = activation(linear(a, weight, bias))
+        return linear(a, self.weights[-1], self.biases[-1])
+
+    def value_and_jacobian(self, x: Points) -> tuple[Points, Tensor]:
+        """g(x) [n, d] and J [n, d, d]; see ``LipschitzMLP``."""
+        a, tangents = x, torch.eye(x.shape[1], dtype=x.dtype, device=x.device)[:, None]  # [d, 1, d]
+        for weight, bias, activation in zip(self.weights, self.biases, self.activations, strict=False):
+            a, slope = activation.value_and_slope(linear(a, weight, bias))
             tangents = (tangents @ weight.T) * slope
-        weight = self.layers[-1].weight
-        value = linear(a, weight, self.layers[-1].bias)
-        return value, (tangents @ weight.T).permute(1, 2, 0)
+        value = linear(a, self.weights[-1], self.biases[-1])
+        return value, (tangents @ self.weights[-1].T).permute(1, 2, 0)
 
 
 class SpectralConv2d(Lipschitz):
@@ -155,6 +182,13 @@ class SpectralConv2d(Lipschitz):
                 f"images have size {tuple(images.shape[2:])}, expected {self.size}: build the layer for this size"
             )
         return self.conv(images)
+
+
+def update_norms(module: nn.Module, iterations: int | None = None, tolerance: float | None = None) -> None:
+    """``Lipschitz.update_norms`` of every Lipschitz network inside ``module``: to be called after each optimiser step."""
+    for part in module.modules():
+        if isinstance(part, Lipschitz):
+            part.update_norms(iterations, tolerance)
 
 
 def check_coeff(coeff: float) -> float:

@@ -43,8 +43,13 @@ class Exact:
 
     def __call__(self, g: Map, x: Points, generator: torch.Generator | None = None) -> PerPoint:
         own = getattr(g, "value_and_jacobian", None)
-        jacobian = own(x)[1] if own is not None else forward_mode_jacobian(g, x)
-        return torch.linalg.slogdet(jacobian + torch.eye(x.shape[1], dtype=x.dtype, device=x.device))[1]
+        return _log_det(own(x)[1] if own is not None else forward_mode_jacobian(g, x))
+
+    def with_value(self, g: Map, x: Points) -> tuple[Points, PerPoint]:
+        """g(x) [n, d] beside it, which the network's own pass gives along with its Jacobian."""
+        own = getattr(g, "value_and_jacobian", None)
+        value, jacobian = own(x) if own is not None else (g(x), forward_mode_jacobian(g, x))
+        return value, _log_det(jacobian)
 
 
 @dataclass(frozen=True)
@@ -150,6 +155,15 @@ def _weights(tail: Tail, exact_terms: int, generator: torch.Generator | None) ->
     """c_1 … c_K with K = N + m and c_k = 1/P(N ≥ k − m), which is 1 for the first m: E[c_k 1(k ≤ K)] = 1."""
     length = tail.draw(generator) + exact_terms
     return [1.0 if k <= exact_terms else 1 / tail.at_least(k - exact_terms) for k in range(1, length + 1)]
+
+
+def _log_det(jacobian: Tensor) -> PerPoint:
+    """ln det(I + J) of J [n, d, d]; by its formula in the plane, where a factorisation would cost more than the net."""
+    if jacobian.shape[-1] == 2:
+        (a, b), (c, d) = jacobian.unbind(-2)[0].unbind(-1), jacobian.unbind(-2)[1].unbind(-1)
+        return torch.log1p(a + d + a * d - b * c)
+    eye = torch.eye(jacobian.shape[-1], dtype=jacobian.dtype, device=jacobian.device)
+    return torch.linalg.slogdet(jacobian + eye)[1]
 
 
 def _signs_like(x: Points, generator: torch.Generator | None) -> Tensor:

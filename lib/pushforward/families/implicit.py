@@ -1,0 +1,123 @@
+"""Implicit normalizing flows and residual flows: one block class, trained end to end by likelihood (arXiv 2103.09527)."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import ClassVar
+
+import torch
+
+from pushforward.datasets import Split
+from pushforward.errors import InputError
+from pushforward.families.pushing import nll, push, push_with_log_det
+from pushforward.families.stage import Stage, TrainingHistory
+from pushforward.families.whitening import check_preconditioners, preconditioned
+from pushforward.fit import FitConfig
+from pushforward.flows import ActNorm, Bijection, Chain, Flow, ImplicitBlock
+from pushforward.implicit import Audit, build_network, build_part, update_norms
+from pushforward.objectives import LikelihoodObjective
+from pushforward.seeds import stream
+from pushforward.shapes import Points
+
+KINDS = {"impflow": ("g_x", "g_z"), "resflow": ("g_x",), "inverse-resflow": ("g_z",)}  # the networks of a block
+NET = {"kind": "mlp", "widths": (128, 128), "activation": "sin", "coeff": 0.99}
+HELD_OUT = 10_000  # validation points
+
+
+@dataclass(frozen=True)
+class Implicit:
+    """Settings of a flow of implicit blocks (z + g_z(z) = x + g_x(x)), of residual blocks, or of their inverses.
+
+    An ImpFlow of L blocks has the parameters of a ResFlow of 2L blocks. Every root is certified, and a training that
+    cannot certify one stops; the last row of ``history.stages`` has the counts.
+
+    Args:
+        kind: ``impflow`` (both networks), ``resflow`` (g_z = 0) or ``inverse-resflow`` (g_x = 0).
+        blocks: how many.
+        net: ``{"kind": "mlp", ...}``, the arguments of a class in ``pushforward.implicit.parts.NETWORKS``.
+        actnorm: an ActNorm before the first block and after every block.
+        solver: ``{"kind": ...}`` of ``implicit.SOLVERS``; None: Newton in small dimension, Broyden above.
+        log_det: ``{"kind": ...}``: exact, truncated, roulette, neumann or recomputed, with its settings.
+        power_iterations: of the spectral norms after each optimiser step, warm-started; 0: singular vectors exactly.
+        precondition: exact bijections fitted first, of ``affine`` (whitening) and ``radial``.
+        pool: training points: drawn from a law, or the first of a data set's.
+        fit: the optimiser's settings.
+
+    Raises:
+        InputError: a setting out of its range, or an unknown name.
+    """
+
+    kind: str = "impflow"
+    blocks: int = 4
+    net: dict = field(default_factory=lambda: dict(NET))
+    actnorm: bool = False
+    solver: dict | None = None
+    log_det: dict = field(default_factory=lambda: {"kind": "exact"})
+    power_iterations: int = 0
+    precondition: tuple[str, ...] = ("affine",)
+    pool: int = 300_000
+    fit: FitConfig = field(default_factory=lambda: FitConfig(iterations=2000, batch=500, lr=2e-3, betas=(0.9, 0.99)))
+
+    name: ClassVar[str] = "implicit"
+    algorithm_version: ClassVar[int] = 1  # raise it when the same settings would train another flow
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise InputError(f"kind {self.kind!r} is unknown, expected one of {sorted(KINDS)}")
+        if self.blocks < 1 or self.pool < 1:
+            raise InputError(f"blocks={self.blocks}, pool={self.pool}: expected both to be at least 1")
+        if self.power_iterations < 0:
+            raise InputError(f"power_iterations is {self.power_iterations}, expected 0 or more")
+        check_preconditioners(self.precondition)
+        self.block(1)  # an unknown name, or a setting that a part does not know, is found before the data is
+
+    def block(self, dim: int) -> ImplicitBlock:
+        """One new block; the random weights come from torch's global stream."""
+        networks = {name: build_network(self.net, dim=dim) for name in KINDS[self.kind]}
+        solver = None if self.solver is None else build_part(self.solver)
+        return ImplicitBlock(**networks, solver=solver, log_det=build_part(self.log_det))
+
+    def build(self, split: Split) -> Flow:
+        """The flow before training: the preconditioners, fitted on the training points."""
+        return preconditioned(self.precondition, split.train)
+
+    def stages(self, flow: Flow, split: Split, history: TrainingHistory, seed: int) -> Iterator[Stage]:
+        """One stage: maximum likelihood of all blocks together."""
+        started = time.process_time()
+        x, (z, log_det) = _pushed(flow, split, self.pool)
+        history.stages.append({"stage": "start", "val_nll": nll(z, log_det), "seconds": time.process_time() - started})
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream(seed, "init").initial_seed())
+            chain = Chain(flow.dim, self._blocks(flow.dim)).to(x)
+
+        def validation() -> float:
+            latent, more = push_with_log_det(chain, z)
+            return nll(latent, log_det + more)
+
+        def renew() -> None:
+            update_norms(chain, self.power_iterations or None)
+
+        renew()
+        yield Stage("flow", chain, LikelihoodObjective(chain), x, self.fit, validation, renew)
+        fitted = history.fits["flow"]
+        for block in chain.blocks:
+            flow.bijection.append(block)
+        row = {"stage": "flow", "evaluations": fitted.iterations, "seconds": fitted.seconds}
+        history.stages.append({**row, "val_nll": validation(), **asdict(audit(chain))})
+
+    def _blocks(self, dim: int) -> list[Bijection]:
+        blocks: list[Bijection] = [ActNorm(dim)] if self.actnorm else []
+        for _ in range(self.blocks):
+            blocks += [self.block(dim), ActNorm(dim)] if self.actnorm else [self.block(dim)]
+        return blocks
+
+
+def audit(bijection: Bijection) -> Audit:
+    """The audits of all solves of all implicit blocks in ``bijection``, forward, inverse and backward, together."""
+    blocks = [part for part in bijection.modules() if isinstance(part, ImplicitBlock)]
+    return sum((one for block in blocks for one in block.audits.values()), Audit())
+
+
+def _pushed(flow: Flow, split: Split, pool: int) -> tuple[Points, tuple[Points, torch.Tensor]]:
+    """Training points, and validation points with their log-determinants, where the blocks begin."""
+    return push(flow.bijection, split.train[:pool]), push_with_log_det(flow.bijection, split.val[:HELD_OUT])
