@@ -11,7 +11,19 @@ from pushforward.datasets.preprocessing import Scale
 from pushforward.distributions import GaussianMixture
 from pushforward.families import Family, Stage, TrainingHistory
 from pushforward.fit import FitHistory
-from pushforward.flows import Affine, Bijection, Chain, Flow, ODEBijection, Radial
+from pushforward.flows import (
+    ActNorm,
+    Affine,
+    Bijection,
+    Chain,
+    Flow,
+    ImplicitBlock,
+    Logit,
+    ODEBijection,
+    Radial,
+    Squeeze,
+)
+from pushforward.implicit import LipschitzMLP
 from pushforward.interpolation import InterpolationVelocity, MixtureInterpolation, by_name
 from pushforward.nets import MLP, Gated, Lattice, TimeLattice
 from pushforward.numerics import Adaptive, FixedGrid
@@ -138,9 +150,10 @@ class Case:
     build: Callable[[torch.dtype], Bijection]
     dim: int
     round_trip: float  # in float64, largest coordinate error
+    into: Callable[[Tensor], Tensor] = torch.clone  # the points that it is for, from normal ones
 
     def points(self, n: int = 16, dtype: torch.dtype = torch.float64) -> Tensor:
-        return normal(n, self.dim, seed=5, dtype=dtype)
+        return self.into(normal(n, self.dim, seed=5)).to(dtype)
 
 
 def _affine(dtype: torch.dtype) -> Bijection:
@@ -149,6 +162,21 @@ def _affine(dtype: torch.dtype) -> Bijection:
 
 def _radial(dtype: torch.dtype) -> Bijection:
     return Radial.fit(student(500, 3).to(dtype), knots=12)
+
+
+def _actnorm(dtype: torch.dtype) -> Bijection:
+    return randomised(ActNorm(6, channels=3)).to(dtype).eval()
+
+
+def _image(dtype: torch.dtype) -> Bijection:
+    """What stands around the blocks of a flow on images."""
+    return randomised(Chain(16, [Logit(16), ActNorm(16, 1), Squeeze((1, 4, 4)), ActNorm(16, 4)])).to(dtype).eval()
+
+
+def _implicit(dtype: torch.dtype) -> Bijection:
+    nets = [randomised(LipschitzMLP(3, (8, 8), "lipswish", 0.9), seed=seed) for seed in range(4)]
+    blocks = [ImplicitBlock(*nets[:2]), ActNorm(3), ImplicitBlock(nets[2]), ImplicitBlock(g_z=nets[3])]
+    return Chain(3, blocks).to(dtype).eval()
 
 
 def _ode(velocity: nn.Module, *arguments: object, scale: float) -> Callable[[torch.dtype], Bijection]:
@@ -173,6 +201,9 @@ def _learned(net: nn.Module, schedule: str, prediction: str, *arguments: object)
 _MAPS = [
     Case("affine", _affine, 3, 1e-13),
     Case("radial", _radial, 3, 1e-13),
+    Case("actnorm", _actnorm, 6, 1e-13),
+    Case("implicit", _implicit, 3, 1e-9),
+    Case("image", _image, 16, 1e-12, torch.sigmoid),
     # A fixed grid is inverted by defect correction, to a few roundings.
     Case("discrete-lattice", _ode(Lattice(2, (12, 9), 3.0), FixedGrid(3), "discrete", scale=0.3), 2, 1e-12),
     Case("discrete-mlp", _ode(MLP(3, (8, 8), "tanh", time=True), FixedGrid(2), "discrete", scale=0.5), 3, 1e-12),

@@ -35,11 +35,11 @@ def dense(layer, weight=None):
 @pytest.mark.parametrize("iterations", [1, 5, 50])
 def test_power_iteration_comes_from_below_and_reaches_the_singular_value(iterations):
     random = net().train()
-    for _layer, part in random.spectral():
+    for _layer, part in random.spectral:
         part.v.copy_(torch.nn.functional.normalize(normal(len(part.v), seed=3), dim=0))
     random.update_norms(iterations=iterations)
     ratios = torch.stack(
-        [part.sigma(original(layer)).detach() / norm(original(layer)) for layer, part in random.spectral()]
+        [part.sigma(original(layer)).detach() / norm(original(layer)) for layer, part in random.spectral]
     )
     assert (ratios <= 1 + 1e-14).all()
     assert (ratios > {1: 0.4, 5: 0.9, 50: 0.9999}[iterations]).all()
@@ -50,22 +50,22 @@ def test_iterations_are_warm_started_so_that_small_steps_need_only_one():
     random = net().train()
     for _ in range(30):
         with torch.no_grad():
-            for layer, _part in random.spectral():
+            for layer, _part in random.spectral:
                 original(layer).add_(1e-3 * normal(*layer.weight.shape, seed=8))
         random.update_norms(iterations=1)
-    for layer, part in random.spectral():
+    for layer, part in random.spectral:
         assert part.sigma(original(layer)).item() == pytest.approx(norm(original(layer)), rel=1e-4)
 
 
 def test_a_tolerance_stops_the_iteration():
     one, two = net().train(), net().train()
-    for part in (*(p for _, p in one.spectral()), *(p for _, p in two.spectral())):
+    for part in (*(p for _, p in one.spectral), *(p for _, p in two.spectral)):
         part.v.copy_(torch.nn.functional.normalize(torch.ones_like(part.v), dim=0))
     one.update_norms(tolerance=1e9)
     two.update_norms(iterations=1)
-    assert all(torch.equal(a.v, b.v) for (_, a), (_, b) in zip(one.spectral(), two.spectral(), strict=True))
+    assert all(torch.equal(a.v, b.v) for (_, a), (_, b) in zip(one.spectral, two.spectral, strict=True))
     one.update_norms(tolerance=1e-6)
-    for layer, part in one.spectral():
+    for layer, part in one.spectral:
         assert part.sigma(original(layer)).item() == pytest.approx(norm(original(layer)), rel=1e-9)
 
 

@@ -164,6 +164,7 @@ class PlanarCase(Case):
     """A law in the plane, whose density is known: every NLL also as KL to the truth."""
 
     mmd_bandwidth, level = "mmd-c", "KL"
+    span = INTEGRAL_SPAN
 
     def __init__(self, topic: str, name: str, method: str, law: Distribution, results: Sequence[Result]) -> None:
         super().__init__(topic, name, method, results)
@@ -178,7 +179,7 @@ class PlanarCase(Case):
     def integral(self, resolution: int) -> float:
         """∫ exp(log p) of the first flow over a square that holds practically all its mass."""
         if resolution not in self._integrals:
-            self._integrals[resolution] = metrics.integral(self.flow, (INTEGRAL_SPAN, INTEGRAL_SPAN), resolution)
+            self._integrals[resolution] = metrics.integral(self.flow, (self.span, self.span), resolution)
         return self._integrals[resolution]
 
     @property

@@ -9,6 +9,7 @@ import torch
 
 from pushforward.datasets import Split
 from pushforward.errors import InputError
+from pushforward.families.multiscale import LAYOUT, image_blocks
 from pushforward.families.pushing import nll, push, push_with_log_det
 from pushforward.families.stage import Stage, TrainingHistory
 from pushforward.families.whitening import check_preconditioners, preconditioned
@@ -22,6 +23,7 @@ from pushforward.shapes import Points
 KINDS = {"impflow": ("g_x", "g_z"), "resflow": ("g_x",), "inverse-resflow": ("g_z",)}  # the networks of a block
 NET = {"kind": "mlp", "widths": (128, 128), "activation": "sin", "coeff": 0.99}
 HELD_OUT = 10_000  # validation points
+PROBE = ({"dim": 1}, {"shape": (1, 1, 1)})  # the smallest block of each layout, built to see whether settings fit
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,14 @@ class Implicit:
     Args:
         kind: ``impflow`` (both networks), ``resflow`` (g_z = 0) or ``inverse-resflow`` (g_x = 0).
         blocks: how many.
-        net: ``{"kind": "mlp", ...}``, the arguments of a class in ``pushforward.implicit.parts.NETWORKS``.
+        net: ``{"kind": "mlp", ...}``, the arguments of a class in ``pushforward.implicit.parts.NETWORKS``; for images
+            ``{"kind": "conv", "shape": [channels, height, width], "scales": 1, ...}``, see ``image_blocks``.
         actnorm: an ActNorm before the first block and after every block.
         solver: ``{"kind": ...}`` of ``implicit.SOLVERS``; None: Newton in small dimension, Broyden above.
         log_det: ``{"kind": ...}``: exact, truncated, roulette, neumann or recomputed, with its settings.
         power_iterations: of the spectral norms after each optimiser step, warm-started; 0: singular vectors exactly.
-        precondition: exact bijections fitted first, of ``affine`` (whitening) and ``radial``.
+        precondition: exact bijections fitted first, of ``affine`` (whitening), ``radial`` and, for values in [0, 1],
+            ``logit``.
         pool: training points: drawn from a law, or the first of a data set's.
         fit: the optimiser's settings.
 
@@ -69,11 +73,13 @@ class Implicit:
         if self.power_iterations < 0:
             raise InputError(f"power_iterations is {self.power_iterations}, expected 0 or more")
         check_preconditioners(self.precondition)
-        self.block(1)  # an unknown name, or a setting that a part does not know, is found before the data is
+        # An unknown name, or a setting that a part does not know, is found before the data is.
+        self.block(**PROBE[self.net.get("kind") == "conv"])
 
-    def block(self, dim: int) -> ImplicitBlock:
-        """One new block; the random weights come from torch's global stream."""
-        networks = {name: build_network(self.net, dim=dim) for name in KINDS[self.kind]}
+    def block(self, **size: object) -> ImplicitBlock:
+        """One new block, of ``dim=...`` or ``shape=...``; the random weights come from torch's global stream."""
+        net = {name: value for name, value in self.net.items() if name not in LAYOUT}
+        networks = {name: build_network(net, **size) for name in KINDS[self.kind]}
         solver = None if self.solver is None else build_part(self.solver)
         return ImplicitBlock(**networks, solver=solver, log_det=build_part(self.log_det))
 
@@ -106,9 +112,11 @@ class Implicit:
         history.stages.append({**row, "val_nll": validation(), **asdict(audit(chain))})
 
     def _blocks(self, dim: int) -> list[Bijection]:
+        if self.net.get("kind") == "conv":
+            return image_blocks(self, dim)
         blocks: list[Bijection] = [ActNorm(dim)] if self.actnorm else []
         for _ in range(self.blocks):
-            blocks += [self.block(dim), ActNorm(dim)] if self.actnorm else [self.block(dim)]
+            blocks += [self.block(dim=dim), ActNorm(dim)] if self.actnorm else [self.block(dim=dim)]
         return blocks
 
 

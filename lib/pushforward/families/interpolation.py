@@ -46,7 +46,8 @@ class Interpolation:
         antithetic: show each point with z and with −z.
         emphasis: 1 − t is this power of a uniform draw: above 1, training looks more often near the data. None:
             3 for a lattice, which learns details as fine as the noise level there; 1 for networks.
-        precondition: exact bijections fitted first, of ``affine`` (whitening) and ``radial``.
+        precondition: exact bijections fitted first, of ``affine`` (whitening), ``radial`` and, for values in [0, 1],
+            ``logit``.
         t_max: None: 1 for ``angle``, whose target is bounded; else that of the schedule, and at most 0.999 where the
             prediction divides by a.
         steps: of the fixed RK4 grid that samples and measures likelihood; 0: dopri5 at ``tolerance``.

@@ -45,7 +45,8 @@ class JKO:
     Args:
         velocity: ``{"kind": "mlp" | "lattice" | "gated", ...}``, the arguments of that class in ``pushforward.nets``;
             None: a lattice in the plane, an MLP with two hidden layers (exact divergence in closed form) elsewhere.
-        precondition: exact bijections fitted before block 1, of ``affine`` (whitening) and ``radial``.
+        precondition: exact bijections fitted before block 1, of ``affine`` (whitening), ``radial`` and, for values
+            in [0, 1], ``logit``.
         blocks: largest number L of blocks.
         h0, growth, h_max: step sizes h_k = min(growth^k h0, h_max), k = 0, 1, …
         steps, method: fixed grid of each block, on s in [0, 1] (unit-time convention).

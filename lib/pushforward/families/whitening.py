@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from pushforward.errors import InputError
 from pushforward.families.pushing import push
-from pushforward.flows import Affine, Chain, Flow, Radial
+from pushforward.flows import Affine, Chain, Flow, Logit, Radial
 from pushforward.shapes import Points
 
-PRECONDITIONERS = {"affine": Affine, "radial": Radial}
+PRECONDITIONERS = {"affine": Affine, "radial": Radial, "logit": Logit}
 
 
 def check_preconditioners(names: Sequence[str]) -> None:

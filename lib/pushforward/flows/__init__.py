@@ -3,6 +3,7 @@
 from pushforward.flows.actnorm import ActNorm
 from pushforward.flows.affine import Affine
 from pushforward.flows.bijection import Bijection, Chain
+from pushforward.flows.estimator import with_log_det
 from pushforward.flows.flow import Flow
 from pushforward.flows.implicit import ImplicitBlock
 from pushforward.flows.logit import Logit
@@ -24,5 +25,6 @@ __all__ = [
     "Squeeze",
     "load_flow",
     "save_flow",
+    "with_log_det",
     "with_solver",
 ]

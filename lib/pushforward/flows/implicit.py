@@ -10,7 +10,7 @@ from pushforward.errors import InputError
 from pushforward.flows.bijection import Bijection
 from pushforward.implicit import Audit, Broyden, Newton, RootSolver, implicit_root, solve_or_raise
 from pushforward.implicit.equation import Equation
-from pushforward.implicit.log_det import Exact, LogDet
+from pushforward.implicit.log_det import Exact, LogDet, Map
 from pushforward.implicit.root import OnFailure
 from pushforward.shapes import PerPoint, Points
 
@@ -64,10 +64,17 @@ class ImplicitBlock(Bijection):
         return self._map(z, self.g_z, self.g_x, self.audits["inverse"])
 
     def forward_and_log_det(self, x: Points) -> tuple[Points, PerPoint]:
-        value, log_det = self._value_and_log_det(self.g_x, x)
-        z = self._root(x + value, self.g_z, self.audits["forward"])
+        if self.g_x is None:
+            rhs, log_det = x, x.new_zeros(len(x))
+        else:
+            value, log_det = self._value_and_log_det(_effective(self.g_x), x)
+            rhs = x + value
+        if self.g_z is None:
+            return rhs, log_det
+        g_z = _effective(self.g_z)
+        z = self._root(rhs, g_z, float(self.g_z.kappa), self.audits["forward"])
         # z with its graph: the log-determinant at z reaches x and g_x through the root
-        return z, log_det - self._log_det(self.g_z, z)
+        return z, log_det - self._estimator()(g_z, z, self.generator)
 
     def get_extra_state(self) -> Tensor:
         """The audits [3, 5]: they travel with the weights, so that a trained flow can answer for its training."""
@@ -78,31 +85,25 @@ class ImplicitBlock(Bijection):
         for audit, row in zip(self.audits.values(), state, strict=True):
             audit.restore(row)
 
-    def _log_det(self, g: nn.Module | None, points: Points) -> PerPoint:
-        if g is None:
-            return points.new_zeros(len(points))
-        return self._estimator()(g, points, self.generator)
-
-    def _value_and_log_det(self, g: nn.Module | None, points: Points) -> tuple[Points | float, PerPoint]:
-        if g is not None and isinstance(self._estimator(), Exact):
-            return self._estimator().with_value(g, points)
-        return 0.0 if g is None else g(points), self._log_det(g, points)
+    def _value_and_log_det(self, g: Map, points: Points) -> tuple[Points, PerPoint]:
+        estimator = self._estimator()
+        if isinstance(estimator, Exact):
+            return estimator.with_value(g, points)
+        return g(points), estimator(g, points, self.generator)
 
     def _estimator(self) -> LogDet:
         return self.log_det if self.training or self.dim > EXACT_UP_TO else Exact()
 
     def _map(self, point: Points, explicit: nn.Module | None, implicit: nn.Module | None, audit: Audit) -> Points:
         """The root y of y + implicit(y) = point + explicit(point), with its gradients where they are on."""
-        return self._root(point if explicit is None else point + explicit(point), implicit, audit)
+        rhs = point if explicit is None else point + explicit(point)
+        return rhs if implicit is None else self._root(rhs, _effective(implicit), float(implicit.kappa), audit)
 
-    def _root(self, rhs: Points, implicit: nn.Module | None, audit: Audit) -> Points:
-        if implicit is None:
-            return rhs
-        kappa = float(implicit.kappa)
+    def _root(self, rhs: Points, implicit: Map, kappa: float, audit: Audit) -> Points:
         tol = TOLERANCES.get(rhs.dtype, 1e-6) if self.tol is None else self.tol
-        equation = Equation(implicit, rhs.double(), steps=rhs.dtype)
+        equation = Equation(implicit, rhs.double(), dense=isinstance(self.solver, Newton))
         with torch.no_grad():
-            start = self._coarse(implicit, rhs, kappa)
+            start = self._coarse(implicit, rhs, kappa, audit)
             root = solve_or_raise(self.solver, equation, start, kappa, tol, self.on_failure, audit.add).x
         if not torch.is_grad_enabled():
             return root.to(rhs.dtype)
@@ -111,17 +112,25 @@ class ImplicitBlock(Bijection):
             root,
             kappa,
             tol,
-            linear=Equation(implicit, rhs.double()),
+            linear=equation,
             dtype=rhs.dtype,
             on_failure=self.on_failure,
             report=self.audits["backward"].add,
         )
 
-    def _coarse(self, g: nn.Module, rhs: Points, kappa: float) -> Points:
-        """Where the solve in float64 starts: a coarse root in the points' own, cheaper, precision."""
+    def _coarse(self, g: Map, rhs: Points, kappa: float, audit: Audit) -> Points:
+        """Where the solve in float64 starts: what can be had in the points' own, cheaper, precision."""
         if rhs.dtype == torch.float64:
             return rhs
-        return self.solver(Equation(g, rhs), rhs, kappa, COARSE).x.double()
+        equation = Equation(g, rhs, dense=isinstance(self.solver, Newton))
+        if equation.dense:  # one full step; where it is bad, the damped ones that follow mend it
+            f = equation(rhs)
+            stepped = rhs - torch.linalg.solve_ex(equation.jacobian(rhs), f)[0]
+            audit.iterations += len(rhs)
+            return torch.where(stepped.isfinite(), stepped, rhs).double()
+        coarse = self.solver(equation, rhs, kappa, COARSE)
+        audit.iterations += int(coarse.iterations.sum())
+        return coarse.x.double()
 
 
 @contextmanager
@@ -136,6 +145,11 @@ def drawing_from(bijection: Bijection, generator: torch.Generator) -> Iterator[N
     finally:
         for block, old in zip(blocks, before, strict=True):
             block.generator = old
+
+
+def _effective(g: nn.Module) -> Map:
+    """g as it is now, its weights normalised once for all evaluations of a pass, where it can be had so."""
+    return g.effective() if hasattr(g, "effective") else g
 
 
 def _common_dim(*networks: nn.Module | None) -> int:

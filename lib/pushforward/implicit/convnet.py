@@ -1,10 +1,13 @@
 """A convolutional network with a known Lipschitz constant, on images laid out flat."""
 
+import copy
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.functional import conv2d
 
 from pushforward.errors import InputError
 from pushforward.implicit.activations import ACTIVATIONS
@@ -56,6 +59,7 @@ class LipschitzConv(Lipschitz):
             for a, b, kernel in zip(channels[:-1], channels[1:], self.kernels, strict=True)
         )
         self.first = ACTIVATIONS[activation]() if preactivation else nn.Identity()
+        self._bound: tuple[object, float] = (None, 0.0)  # of the weights that were met last
         self.activations = nn.ModuleList(ACTIVATIONS[activation]() for _ in self.layers[:-1])
         with torch.no_grad():
             for parameter in self.layers[-1].parameters():
@@ -78,10 +82,46 @@ class LipschitzConv(Lipschitz):
 
     def forward(self, x: Points) -> Points:
         """g(x) [n, channels · h · w]."""
-        a = self.first(x.unflatten(1, self.shape))
-        for layer, activation in zip(self.layers, self.activations, strict=False):
-            a = activation(layer(a))
-        return self.layers[-1](a).flatten(1)
+        return self.effective()(x)
+
+    def effective(self) -> "ConvLayers":
+        """g with its weights normalised once, for several evaluations; the graph leads to the parameters."""
+        weights, biases = [layer.weight for layer in self.layers], [layer.bias for layer in self.layers]
+        return ConvLayers(self.shape, weights, biases, [self.first, *self.activations])
+
+    @property
+    def kappa(self) -> float:
+        """``Lipschitz.kappa``. In evaluation its singular values are dear: they are kept while the weights stand."""
+        if self.training:
+            return super().kappa
+        tensors = [*self.parameters(), *self.buffers()]
+        state = [(t.data_ptr(), t._version, t.dtype) for t in tensors]
+        if state != self._bound[0]:
+            self._bound = state, super().kappa
+        return self._bound[1]
+
+
+@dataclass(frozen=True)
+class ConvLayers:
+    """W_L φ(… φ(W_1 φ_0(x)) …) with the weights as they act."""
+
+    shape: tuple[int, int, int]
+    weights: Sequence[Tensor]
+    biases: Sequence[Tensor]
+    activations: Sequence[nn.Module]  # φ_0 first, which may be the identity
+
+    def __call__(self, x: Points) -> Points:
+        a = x.unflatten(1, self.shape)
+        for activation, weight, bias in zip(self.activations, self.weights, self.biases, strict=True):
+            a = conv2d(activation(a), weight, bias, padding=weight.shape[-1] // 2)
+        return a.flatten(1)
+
+    @torch.no_grad()
+    def frozen(self, dtype: torch.dtype) -> "ConvLayers":
+        """The same map in another precision, without a graph to the parameters."""
+        weights, biases = ([t.detach().to(dtype) for t in part] for part in (self.weights, self.biases))
+        activations = [copy.deepcopy(activation).to(dtype).requires_grad_(False) for activation in self.activations]
+        return ConvLayers(self.shape, weights, biases, activations)
 
 
 def check_shape(shape: Sequence[int]) -> tuple[int, int, int]:

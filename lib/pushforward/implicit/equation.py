@@ -12,27 +12,35 @@ class Equation:
     """F(z) = rhs − g(z) − z, without a graph to the parameters, in the dtype of ``rhs`` [n, d] whatever that of g.
 
     In float32 the rounding of F, about 1e-7 ‖z‖, times 1/(1 − κ) = 33 at κ = 0.97 hides any certificate below 4e-6.
-    So a float32 network is solved with its weights read as float64. ``steps`` may be lower: the precision of the
-    Jacobian that directs a solver's steps, which need not be exact, for it is F that certifies.
+    So a float32 network is solved with its weights read as float64.
+
+    Args:
+        dense: every evaluation of F finds the Jacobian too, which g's own ``value_and_jacobian`` gives in the same pass,
+            and the last one is remembered: Newton's method, and the backward system at the root, ask for it next.
     """
 
-    def __init__(self, g: Callable[[Points], Points], rhs: Points, steps: torch.dtype | None = None) -> None:
+    def __init__(self, g: Callable[[Points], Points], rhs: Points, dense: bool = False) -> None:
         self.rhs = rhs.detach()
         self.g = _frozen(g, rhs.dtype)
-        self.tangent, self.steps = (self.g, rhs.dtype) if steps in (None, rhs.dtype) else (_frozen(g, steps), steps)
         self.own_jacobian = hasattr(g, "value_and_jacobian")
+        self.dense = dense and self.own_jacobian
+        self.last: tuple[Points, Tensor] | None = None  # z, J_g(z)
 
     def __call__(self, z: Points) -> Points:
-        return self.rhs - self.g(z) - z
+        return self.rhs - (self._value_and_slope(z)[0] if self.dense else self.g(z)) - z
 
     def jacobian(self, z: Points) -> Tensor:
         """J[n, i, j] = ∂F_i/∂z_j [n, d, d]: by g's own ``value_and_jacobian``, or forward mode."""
-        point = z.to(self.steps)
-        if self.own_jacobian:
-            slope = self.tangent.value_and_jacobian(point)[1]
+        if self.last is not None and torch.equal(z, self.last[0]):
+            slope = self.last[1]
         else:
-            slope = forward_mode_jacobian(self.tangent, point)
-        return -torch.eye(z.shape[1], dtype=z.dtype, device=z.device) - slope.to(z.dtype)
+            slope = self._value_and_slope(z)[1] if self.own_jacobian else forward_mode_jacobian(self.g, z)
+        return -torch.eye(z.shape[1], dtype=z.dtype, device=z.device) - slope
+
+    def _value_and_slope(self, z: Points) -> tuple[Points, Tensor]:
+        value, slope = self.g.value_and_jacobian(z)
+        self.last = z, slope
+        return value, slope
 
 
 def dense_jacobian(residual: Callable[[Points], Points], z: Points) -> Tensor:
@@ -53,7 +61,7 @@ def forward_mode_jacobian(function: Callable[[Points], Points], z: Points) -> Te
 
 def _frozen(g: Callable[[Points], Points], dtype: torch.dtype) -> Callable[[Points], Points]:
     """g in ``dtype`` and without parameters to reach: by its own ``frozen``, or any module; a plain function as it is."""
-    if hasattr(g, "frozen"):
+    if getattr(g, "frozen", None) is not None:
         return g.frozen(dtype)
     return _Frozen(g, dtype) if isinstance(g, nn.Module) else g
 

@@ -9,6 +9,7 @@ Source: residual flows (arXiv 1906.02735), implicit flows (arXiv 2103.09527).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from torch.nn.functional import linear
 from torch.nn.utils import parametrize
 
 from pushforward.errors import InputError
-from pushforward.implicit.activations import ACTIVATIONS
+from pushforward.implicit.activations import ACTIVATIONS, TWO_PI, Sine
 from pushforward.implicit.spectral import MATRIX, Convolution, SoftSpectral, normalise
 from pushforward.shapes import Points
 
@@ -26,6 +27,7 @@ NEAR_IDENTITY = 1e-3  # factor on the last layer: a new block starts near the id
 class Lipschitz(nn.Module):
     """A network whose spectral layers compose with maps of slope at most 1; subclasses write ``forward``."""
 
+    @cached_property
     def spectral(self) -> list[tuple[nn.Module, SoftSpectral]]:
         """Every normalised layer with its parametrisation, in order."""
         return [
@@ -42,7 +44,7 @@ class Lipschitz(nn.Module):
             tolerance: power iterations until v moves by at most this much, at most ``iterations`` or 200 of them.
                 With neither, the singular vectors are exact (for large convolutions: iterated to 1e-5).
         """
-        for layer, norm in self.spectral():
+        for layer, norm in self.spectral:
             norm.update(layer.parametrizations.weight.original, iterations, tolerance)
 
     def train(self, mode: bool = True) -> "Lipschitz":
@@ -63,9 +65,9 @@ class Lipschitz(nn.Module):
             if self.training:
                 return math.prod(
                     min(norm.coeff, float(norm.sigma(layer.parametrizations.weight.original)))
-                    for layer, norm in self.spectral()
+                    for layer, norm in self.spectral
                 )
-            return math.prod(norm.operator.norm_bound(layer.weight) for layer, norm in self.spectral())
+            return math.prod(norm.operator.norm_bound(layer.weight) for layer, norm in self.spectral)
 
 
 class LipschitzMLP(Lipschitz):
@@ -105,22 +107,20 @@ class LipschitzMLP(Lipschitz):
 
     def forward(self, x: Points) -> Points:
         """g(x) [n, d]."""
-        return self._layers()(x)
+        return self.effective()(x)
 
     def value_and_jacobian(self, x: Points) -> tuple[Points, Tensor]:
         """g(x) [n, d] and J[n, i, j] = ∂g_i/∂x_j [n, d, d], all d tangents in one pass, differentiable."""
-        return self._layers().value_and_jacobian(x)
+        return self.effective().value_and_jacobian(x)
 
-    @torch.no_grad()
-    def frozen(self, dtype: torch.dtype) -> "Layers":
-        """g as it is now, in another precision, normalised once for many evaluations, without a graph."""
-        layers = self._layers()
-        return Layers(*([t.to(dtype) for t in part] for part in (layers.weights, layers.biases)), layers.activations)
-
-    def _layers(self) -> "Layers":
-        # layer.weight is normalised anew at every access
-        weights, biases = zip(*[(layer.weight, layer.bias) for layer in self.layers], strict=True)
-        return Layers(weights, biases, list(self.activations))
+    def effective(self) -> "Layers":
+        """g with its weights normalised once, for several evaluations; the graph leads to the parameters."""
+        weights, biases = [layer.weight for layer in self.layers], [layer.bias for layer in self.layers]
+        if self.activation != "sin":
+            return Layers(weights, biases, list(self.activations))
+        # sin(2π a)/(2π) on all points costs as much as a matrix product: its factors move into the small matrices.
+        weights = [TWO_PI * weights[0], *weights[1:-1], weights[-1] / TWO_PI]
+        return Layers(weights, [*(TWO_PI * bias for bias in biases[:-1]), biases[-1]], [Sine()] * len(self.widths))
 
 
 @dataclass(frozen=True)
@@ -140,12 +140,19 @@ class Layers:
 
     def value_and_jacobian(self, x: Points) -> tuple[Points, Tensor]:
         """g(x) [n, d] and J [n, d, d]; see ``LipschitzMLP``."""
-        a, tangents = x, torch.eye(x.shape[1], dtype=x.dtype, device=x.device)[:, None]  # [d, 1, d]
-        for weight, bias, activation in zip(self.weights, self.biases, self.activations, strict=False):
+        a, slope = self.activations[0].value_and_slope(linear(x, self.weights[0], self.biases[0]))
+        tangents = self.weights[0].T[:, None] * slope  # [d, n, width], the images of the unit vectors
+        for weight, bias, activation in zip(self.weights[1:], self.biases[1:], self.activations[1:], strict=False):
             a, slope = activation.value_and_slope(linear(a, weight, bias))
             tangents = (tangents @ weight.T) * slope
         value = linear(a, self.weights[-1], self.biases[-1])
         return value, (tangents @ self.weights[-1].T).permute(1, 2, 0)
+
+    @torch.no_grad()
+    def frozen(self, dtype: torch.dtype) -> "Layers":
+        """The same map in another precision, without a graph."""
+        weights, biases = ([t.detach().to(dtype) for t in part] for part in (self.weights, self.biases))
+        return Layers(weights, biases, self.activations)
 
 
 class SpectralConv2d(Lipschitz):

@@ -8,6 +8,7 @@ import math
 from typing import Protocol
 
 import torch
+from scipy.linalg import eigh
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d
 from torch.nn.utils import parametrize
@@ -40,14 +41,26 @@ class Matrix:
         return weight.T @ u
 
     def leading(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        left, _, right = torch.linalg.svd(weight.double(), full_matrices=False)
-        return left[:, 0], right[0]
+        exact = weight.double()
+        if len(exact) > exact.shape[1]:
+            v = _top(exact.T @ exact)
+            return _unit(exact @ v, torch.ones_like(exact[:, 0])), v
+        u = _top(exact @ exact.T)
+        return u, _unit(exact.T @ u, torch.ones_like(exact[0]))
 
     def norm_bound(self, weight: Tensor) -> float:
         return float(torch.linalg.matrix_norm(weight.double(), 2))
 
 
 MATRIX = Matrix()
+
+
+def _top(gram: Tensor) -> Tensor:
+    """The eigenvector of the largest eigenvalue. One vector costs a fifth of a singular value decomposition."""
+    if len(gram) < 16 or gram.device.type != "cpu":
+        return torch.linalg.eigh(gram)[1][:, -1]
+    last = len(gram) - 1
+    return torch.from_numpy(eigh(gram.numpy(), subset_by_index=[last, last])[1][:, 0])
 
 
 class Convolution:

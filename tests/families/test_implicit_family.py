@@ -1,0 +1,164 @@
+import pytest
+import torch
+
+import pushforward as pf
+from cases import normal, split_of, walk
+from pushforward import experiment
+from pushforward.errors import InputError
+from pushforward.families import Family, Implicit, TrainingHistory
+from pushforward.families.implicit import audit
+from pushforward.fit import FitConfig, fit
+from pushforward.flows import ActNorm, Affine, ImplicitBlock
+from pushforward.implicit import Broyden, Exact, Lipschitz, Newton, Roulette
+from pushforward.metrics import integral
+from pushforward.objectives import LikelihoodObjective
+
+SMALL = {"kind": "mlp", "widths": (8,), "activation": "sin", "coeff": 0.95}
+FIT = FitConfig(iterations=30, batch=100, lr=0.01, ema=0.9, validate_every=10)
+X = torch.cat([normal(300, 2, seed=1) * 0.3 + 1, normal(300, 2, seed=2) * 0.3 - 1])  # two clusters
+
+
+@pytest.fixture(autouse=True)
+def artifacts(tmp_path, monkeypatch):
+    monkeypatch.setenv("PUSHFORWARD_ARTIFACTS", str(tmp_path / "artifacts"))
+    return tmp_path / "artifacts"
+
+
+def still(stage):
+    """Train nothing."""
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kind": "iresnet"}, r"kind 'iresnet' is unknown, expected one of \['impflow', 'inverse-resflow', 'resflow'\]"),
+        ({"blocks": 0}, "blocks=0"),
+        ({"pool": 0}, "pool=0"),
+        ({"power_iterations": -1}, "power_iterations is -1"),
+        ({"net": {"kind": "lattice"}}, "is 'lattice', expected one of"),
+        ({"net": {"kind": "mlp", "coeff": 1.0}}, "coeff is 1.0"),
+        ({"net": {"kind": "mlp", "width": 3}}, "does not know"),
+        ({"solver": {"kind": "secant"}}, "is 'secant'"),
+        ({"log_det": {"kind": "hutchinson"}}, "is 'hutchinson'"),
+        ({"precondition": ("spline",)}, r"precondition \['spline'\] is unknown"),
+    ],
+)
+def test_bad_settings_are_named(settings, message):
+    with pytest.raises(InputError, match=message):
+        Implicit(**settings)
+
+
+@pytest.mark.parametrize(
+    ("kind", "present"), [("impflow", (True, True)), ("resflow", (True, False)), ("inverse-resflow", (False, True))]
+)
+def test_the_kind_says_which_networks_a_block_has(kind, present):
+    family = Implicit(kind, blocks=3, net=SMALL, precondition=("affine",))
+    assert isinstance(family, Family)
+    flow, history = walk(family, split_of(X), still)
+    first, *blocks = flow.bijection.blocks
+    assert isinstance(first, Affine) and len(blocks) == 3
+    assert all((b.g_x is not None, b.g_z is not None) == present for b in blocks)
+    assert [row["stage"] for row in history.stages] == ["start", "flow"]
+
+
+def test_an_implicit_flow_has_the_parameters_of_a_residual_flow_of_twice_the_blocks():
+    counts = []
+    for kind, blocks in (("impflow", 4), ("resflow", 8)):
+        flow, _ = walk(Implicit(kind, blocks, precondition=()), split_of(X.float()), still)
+        counts.append(sum(p.numel() for p in flow.parameters()))
+    assert counts == [137_232, 137_232]  # the paper's count
+
+
+def test_actnorm_stands_before_the_first_block_and_after_every_one():
+    flow, _ = walk(Implicit(blocks=2, net=SMALL, actnorm=True, precondition=()), split_of(X), still)
+    assert [type(b) for b in flow.bijection.blocks] == [ActNorm, ImplicitBlock, ActNorm, ImplicitBlock, ActNorm]
+
+
+def test_solver_and_estimator_are_those_named():
+    settings = {"log_det": {"kind": "roulette", "exact_terms": 3}, "solver": {"kind": "broyden", "memory": 4}}
+    block = Implicit(net=SMALL, **settings).block(dim=2)
+    assert block.solver == Broyden(memory=4) and block.log_det == Roulette(exact_terms=3)
+    block = Implicit(net=SMALL).block(dim=2)
+    assert block.solver == Newton() and block.log_det == Exact()
+
+
+def test_training_lowers_the_likelihood_loss_and_ends_with_a_density():
+    flow, history = pf.train(Implicit(blocks=2, net=SMALL, actnorm=True, fit=FIT), X, seed=1)
+    start, end = (row["val_nll"] for row in history.stages)
+    assert end < start - 0.1
+    held_out = pf.Split.from_points(X, 1).val
+    assert end == pytest.approx(-flow.log_prob(held_out).mean().item(), abs=1e-9)
+    assert integral(flow, ((-8.0, 8.0), (-8.0, 8.0)), 400) == pytest.approx(1, abs=1e-3)
+    assert [row["validation"] for row in history.fits["flow"].rows if "validation" in row][-1] == pytest.approx(end)
+
+
+def test_the_norms_are_those_of_the_weights_at_every_step_and_at_the_end(monkeypatch):
+    seen = []
+
+    def watched(self, x, random):
+        seen.extend(gap(part) for part in self.bijection.modules() if isinstance(part, Lipschitz))
+        return likelihood(self, x, random)
+
+    likelihood = LikelihoodObjective.__call__
+    monkeypatch.setattr(LikelihoodObjective, "__call__", watched)
+    flow, _ = pf.train(Implicit(blocks=1, net={**SMALL, "coeff": 0.5}, fit=FIT), X)
+    assert len(seen) == 30 * 2 and max(seen) < 1e-6
+    assert max(gap(part) for part in flow.modules() if isinstance(part, Lipschitz)) < 1e-6
+
+
+def gap(net):
+    """How far the largest layer is above its bound."""
+    return max(float(torch.linalg.svdvals(layer.weight.detach().double())[0]) for layer in net.layers) - 0.5
+
+
+def test_the_last_stage_has_the_audit_of_all_solves():
+    flow, history = pf.train(Implicit(blocks=2, net=SMALL, fit=FIT), X)
+    row, total = history.stages[-1], audit(flow.bijection)
+    forward_and_backward = 2 * 2 * FIT.iterations * FIT.batch
+    validations = 2 * 60 * (3 + 1)  # of 60 points, three on the way and one at the end
+    assert row["solves"] == total.solves == forward_and_backward + validations
+    assert row["unconverged"] == 0 and 0 < row["worst"] <= 1e-6 and row["iterations"] > 0
+
+
+def test_the_audit_is_remembered_with_the_flow():
+    family = Implicit(blocks=1, net=SMALL, fit=FIT)
+    first = experiment.train_once("case", family, X)
+    again = experiment.train_once("case", family, X)
+    assert again.history == first.history and again.key == first.key
+    assert audit(again.flow.bijection) == audit(first.flow.bijection)
+    with torch.no_grad():
+        torch.testing.assert_close(again.flow.log_prob(X), first.flow.log_prob(X), rtol=0, atol=0)
+
+
+def test_a_killed_training_ends_with_the_same_numbers(tmp_path):
+    class Killed(Exception):
+        pass
+
+    def dies(stage, after):
+        calls = []
+
+        def objective(x, random):
+            calls.append(1)
+            if len(calls) > after:
+                raise Killed
+            return stage.objective(x, random)
+
+        return objective
+
+    family = Implicit(blocks=1, net=SMALL, fit=FitConfig(iterations=12, batch=50, ema=0.9, checkpoint_seconds=0))
+    path = tmp_path / "state.safetensors"
+    ends = []
+    for kill in (False, True):
+        flow, history = family.build(split_of(X)), TrainingHistory()
+        stage = next(family.stages(flow, split_of(X), history, 0))
+        keep = {"checkpoint": path, "after_step": stage.after_step}
+        if kill:
+            with pytest.raises(Killed):
+                fit(stage.module, dies(stage, 7), stage.points, stage.config, 0, **keep)
+            stage = next(family.stages(flow, split_of(X), history, 0))
+            fit(stage.module, stage.objective, stage.points, stage.config, 0, **keep | {"after_step": stage.after_step})
+        else:
+            fit(stage.module, stage.objective, stage.points, stage.config, 0, after_step=stage.after_step)
+        with torch.no_grad():
+            ends.append((stage.module(X[:50]), audit(stage.module).solves))
+    assert torch.equal(ends[0][0], ends[1][0]) and ends[0][1] == ends[1][1]
