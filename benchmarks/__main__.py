@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from benchmarks import ablations, closed_form, memory, peers, step_time, time_to_nll
+from benchmarks import ablations, closed_form, implicit_step, memory, peers, step_time, time_to_nll
 from benchmarks.settings import Settings
 from benchmarks.sheet import table
 from pushforward.errors import PushforwardError
@@ -16,6 +16,7 @@ BENCHMARKS = {
     "step-time": step_time,
     "memory": memory,
     "closed-form": closed_form,
+    "implicit-step": implicit_step,
     "ablations": ablations,
     "peers": peers,
 }

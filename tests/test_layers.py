@@ -15,7 +15,7 @@ FLOORS = (
     ("objectives", "metrics"),
     ("fit",),
     ("families",),
-    ("experiment",),
+    ("experiment", "classification"),
     ("run", "report"),
     ("catalogue",),
 )

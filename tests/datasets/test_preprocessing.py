@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from pushforward.datasets.preprocessing import Scale, ZeroMeanPatch
+from pushforward.datasets.preprocessing import Scale, Standardise, ZeroMeanPatch
 from pushforward.errors import InputError
 from pushforward.seeds import stream
 
@@ -17,6 +17,22 @@ def test_scale_divides_and_comes_back():
     torch.testing.assert_close(scale.forward(raw), raw / 17, rtol=0, atol=0)
     torch.testing.assert_close(scale.inverse(scale.forward(raw)), raw, rtol=0, atol=1e-12)
     assert scale.log_det == pytest.approx(torch.eye(5).div(17).double().slogdet().logabsdet.item(), abs=1e-6)
+
+
+def test_standardise_by_hand_and_back():
+    recipe = Standardise(mean=(1.0, -2.0), scale=(2.0, 0.5))
+    raw = torch.tensor([[1.0, -2.0], [5.0, 1.0]], dtype=torch.float64)
+    assert recipe.forward(raw).tolist() == [[0.0, 0.0], [2.0, 6.0]]
+    torch.testing.assert_close(recipe.inverse(recipe.forward(raw)), raw, rtol=0, atol=1e-14)
+    jacobian = torch.autograd.functional.jacobian(lambda x: recipe.forward(x[None])[0], raw[0])
+    assert recipe.log_det == pytest.approx(jacobian.slogdet().logabsdet.item(), abs=1e-12) and recipe.log_det == 0.0
+    assert Standardise((0.0,), (8.0,)).log_det == pytest.approx(-math.log(8), abs=1e-12)
+
+
+@pytest.mark.parametrize("scale", [(1.0,), (1.0, 0.0), (1.0, -1.0), (1.0, math.nan), (1.0, math.inf)])
+def test_columns_that_never_change_are_named(scale):
+    with pytest.raises(InputError, match=r"2 means and the scales \(1.0.*leave out columns that never change"):
+        Standardise((0.0, 0.0), scale)
 
 
 def test_patch_loses_its_mean_and_last_pixel_by_hand():
@@ -46,13 +62,13 @@ def test_patch_log_det_gives_the_density_of_raw_points():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("recipe", [Scale(64, 17.0), ZeroMeanPatch()])
+@pytest.mark.parametrize("recipe", [Scale(64, 17.0), Standardise((1.0,) * 64, (3.0,) * 64), ZeroMeanPatch()])
 def test_dtype_is_kept(recipe, dtype):
     x = recipe.forward(raw_points(2, 64, dtype))
     assert x.dtype == dtype and recipe.inverse(x).dtype == dtype and x.shape[1] == recipe.dim
 
 
-@pytest.mark.parametrize("recipe", [Scale(64, 17.0), ZeroMeanPatch()])
+@pytest.mark.parametrize("recipe", [Scale(64, 17.0), Standardise((1.0,) * 64, (3.0,) * 64), ZeroMeanPatch()])
 def test_wrong_shape_is_named(recipe):
     with pytest.raises(InputError, match=r"raw has shape \(2, 60\), expected \(n, 64\)"):
         recipe.forward(torch.zeros(2, 60))

@@ -1,7 +1,7 @@
 import pytest
 
 from pushforward import datasets
-from pushforward.datasets import bsds300, patches, registry
+from pushforward.datasets import bsds300, cifar, manifest, mnist, patches, registry, tabular
 from pushforward.errors import DataError, InputError
 
 
@@ -12,7 +12,9 @@ def no_data(tmp_path, monkeypatch):
 
 
 def test_unknown_names_and_profiles_list_the_known_ones():
-    with pytest.raises(InputError, match="unknown data set 'bsd', expected one of bsds300, digits, patches"):
+    with pytest.raises(
+        InputError, match="unknown data set 'bsd', expected one of bsds300, digits, patches, flights, power"
+    ):
         datasets.load("bsd")
     with pytest.raises(InputError, match="unknown data set 'bsd'"):
         datasets.available("bsd")
@@ -22,7 +24,41 @@ def test_unknown_names_and_profiles_list_the_known_ones():
 
 def test_profiles_are_those_that_the_recipes_size():
     assert set(datasets.PROFILES) == set(bsds300.COUNTS) == set(patches.COUNTS)
-    assert datasets.names() == ("bsds300", "digits", "patches")
+    assert set(datasets.PROFILES) == set(cifar.SIZES) == {*mnist.OF_THE_TEST_IMAGES, "paper"}
+
+
+def test_every_name_has_a_table_a_loader_and_a_way_to_come():
+    names = ("bsds300", "digits", "patches", "flights", "power", "gas", "hepmass", "miniboone", "bsds300-tabular")
+    assert datasets.names() == (*names, "mnist", "cifar-10", "cifar-100")
+    for name in datasets.names():
+        table = manifest.entry(name)
+        assert table["source"] and table["licence"] and table["shape"]
+        if name in registry.EMBEDDED or "digests" in table:
+            continue
+        for row in table["files"].values():
+            if "member" in row:
+                archive = manifest.entry(table["archive"]) if "archive" in table else table
+                assert len(row["member"].split("/")) == 2 and archive["checksum"].split(":")[0] in ("md5", "sha256")
+            else:
+                assert len(row["sha256"]) == 64 and table["url"].endswith("/")
+    assert manifest.names(archive="maf-archive") == list(tabular.READERS)
+
+
+@pytest.mark.parametrize("name", ["power", "mnist", "cifar-10"])
+def test_nothing_stands_in_for_the_other_sets(no_data, name):
+    assert not datasets.available(name)
+    with pytest.raises(DataError, match=f"{name}: .* none of the data folders .*make data"):
+        datasets.load(name, "smoke")
+
+
+def test_mnist_is_available_by_profile(no_data, tmp_path):
+    (tmp_path / "cache" / "mnist").mkdir(parents=True)
+    for file in mnist.TEST_FILES:
+        (tmp_path / "cache" / "mnist" / file).touch()
+    assert datasets.available("mnist") and datasets.available("mnist", "smoke")
+    assert not datasets.available("mnist", "paper")
+    with pytest.raises(InputError, match="unknown profile 'fast'"):
+        datasets.available("mnist", "fast")
 
 
 def test_available_says_whether_the_set_itself_is_there(no_data, tmp_path):

@@ -63,3 +63,29 @@ def test_no_graph_is_kept():
     rhs = normal(5, 3, seed=1).requires_grad_()
     with torch.enable_grad():
         assert not Equation(nn.Sequential(g), rhs)(normal(5, 3, seed=2)).requires_grad
+
+
+def test_a_dense_equation_remembers_the_jacobian_of_its_last_point(monkeypatch):
+    g, rhs, z = net(), normal(5, 3, seed=1), normal(5, 3, seed=2)
+    equation, plain, calls = Equation(g, rhs, dense=True), Equation(g, rhs), []
+    inner = type(equation.g).value_and_jacobian
+    monkeypatch.setattr(type(equation.g), "value_and_jacobian", lambda s, x: calls.append(len(x)) or inner(s, x))
+    torch.testing.assert_close(equation(z), plain(z), rtol=0, atol=0)
+    torch.testing.assert_close(equation.jacobian(z.clone()), jacobian(plain, z), rtol=0, atol=1e-14)
+    assert calls == [5]  # one pass for both
+    torch.testing.assert_close(equation.jacobian(z + 1), jacobian(plain, z + 1), rtol=0, atol=1e-14)
+    assert calls == [5, 5]  # another point is another Jacobian
+
+
+def test_rows_are_the_same_equation_and_what_they_found_is_put_back():
+    g, rhs, z = net(), normal(5, 3, seed=1), normal(5, 3, seed=2)
+    equation, chosen = Equation(g, rhs, dense=True), torch.tensor([False, True, False, True, True])
+    whole = equation(z)
+    part, moved = equation.rows(chosen), z[chosen] + 1
+    torch.testing.assert_close(equation.rows(chosen)(z[chosen]), whole[chosen], rtol=0, atol=1e-15)
+    part(moved)
+    equation.recall(chosen, part)
+    expected = z.clone()
+    expected[chosen] = moved
+    torch.testing.assert_close(equation.last[0], expected, rtol=0, atol=0)
+    torch.testing.assert_close(equation.jacobian(expected), jacobian(Equation(g, rhs), expected), rtol=0, atol=1e-14)

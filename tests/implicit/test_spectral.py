@@ -132,3 +132,12 @@ def test_the_fourier_bound_pads_the_image():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spectral, "DENSE_WORK", 0)
         assert operator.norm_bound(difference) == pytest.approx(2, rel=1e-12)
+
+
+def test_equal_singular_values_are_no_obstacle():
+    for seed in range(30):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            weight = torch.nn.init.orthogonal_(torch.empty(16, 16, dtype=torch.float64))
+        u, v = spectral.MATRIX.leading(weight)
+        assert float(u @ weight @ v) == pytest.approx(1, abs=1e-12)

@@ -1,3 +1,6 @@
+import math
+import re
+
 import pytest
 
 from pushforward.errors import InputError
@@ -28,9 +31,32 @@ def test_every_excess_is_its_nll_minus_the_entropy():
         assert numbers[id].value == pytest.approx(nll.value - 2.490, abs=0.0101)
 
 
+def test_bits_and_nats_of_the_checkerboard_agree():
+    numbers = load_published()
+    for method, bits in (("resflow", 5.08), ("impflow", 5.05)):
+        number = numbers[f"implicit/checkerboard/{method}/nll"]
+        assert f"published as {bits} bits" in number.note
+        assert number.value / math.log(2) == pytest.approx(bits, abs=0.0051)
+
+
+def test_a_log_likelihood_is_kept_as_its_negative():
+    numbers = [n for id, n in load_published().items() if id.startswith("implicit/") and "log-likelihood" in n.note]
+    assert len(numbers) == 35
+    for number in numbers:
+        found = re.search(r"as log-likelihood (-?[\d.]+?)(;|$)", number.note)
+        assert number.value == -float(found[1]), number.id
+
+
+def test_what_is_only_recalled_draws_no_verdict():
+    numbers = load_published()
+    recalled = [id for id in numbers if "recalled only" in numbers[id].note]
+    assert len(recalled) == 5
+    assert not any(numbers[id].comparable for id in recalled)
+
+
 def test_ids_are_well_formed():
     for id, number in load_published().items():
-        assert ID.fullmatch(id) and number.unit in {"nats", "1"}, id
+        assert ID.fullmatch(id) and number.unit in {"nats", "1", "%", "bits/dim"}, id
 
 
 def test_bad_files_are_refused(tmp_path):

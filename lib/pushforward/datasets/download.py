@@ -1,105 +1,76 @@
-"""Fetch image data from its home page into ``data/cache``; what arrives is kept only if every image is verified."""
+"""Fetch one address into a file: with a progress bar, going on where a broken download stopped, checked at the end."""
 
-import gzip
+import hashlib
 import os
-import shutil
-import tarfile
-import tempfile
-import zlib
+import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import pooch
 import requests
+from tqdm import tqdm
 
-from pushforward import paths
-from pushforward.datasets import manifest
 from pushforward.errors import DataError
 
-
-def ensure(name: str) -> str:
-    """Have the data set ``name`` complete and verified, downloading it if need be; returns what was done, in words.
-
-    A broken copy in ``data/cache`` is replaced; one in another folder is the user's and is only reported.
-
-    Raises:
-        DataError: no network, a truncated or foreign archive, or files that are missing or altered.
-    """
-    digests = manifest.image_digests(name)
-    folder = manifest.find(name)
-    if folder is not None:
-        try:
-            manifest.verify(name, folder, digests)
-            return f"{name}: {len(digests)} images verified in {folder}"
-        except DataError:
-            if folder != paths.cache() / name:
-                raise
-    folder = fetch(name, digests)
-    return f"{name}: {len(digests)} images downloaded and verified in {folder}"
+CHUNK = 1 << 16  # bytes held in memory at a time, and lost at most when a connection breaks
+TIMEOUT = 60.0  # seconds without a byte
+PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE = 206, 416
 
 
-def fetch(name: str, digests: manifest.Digests) -> Path:
-    """Download the archive of a data set, unpack and verify it, and only then put it in ``data/cache``.
+def download(url: str, folder: Path, checksum: str | None = None) -> Path:
+    """Fetch ``url`` into ``folder`` under the last part of its path.
+
+    What came before a broken connection is kept as ``<name>.part`` and the next call asks for the rest alone.
+    checksum: "sha256:…" or "md5:…"; a file that has another is not kept.
 
     Raises:
-        DataError: no network, a truncated or foreign archive, or files that are missing or altered.
+        DataError: the server cannot be reached, refuses or breaks off, or the file has another checksum.
     """
-    cache, url = paths.cache(), manifest.entry(name)["url"]
-    cache.mkdir(parents=True, exist_ok=True)
-    archive = download(url, cache)
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / urlsplit(url).path.rsplit("/", 1)[-1]
+    partial = target.with_name(f"{target.name}.part")
     try:
-        with tempfile.TemporaryDirectory(dir=cache, prefix=f"{name}-") as temporary:
-            unpacked = Path(temporary) / name
-            unpack(archive, unpacked, digests, url)
-            if wrong := manifest.fault(unpacked, digests):
-                raise DataError(f"{name} from {url}: {wrong}. Nothing was kept; run `make data` again")
-            shutil.rmtree(cache / name, ignore_errors=True)
-            os.replace(unpacked, cache / name)
-    finally:
-        archive.unlink()  # a good one is no longer needed, a bad one must not be taken for the next download
-    return cache / name
-
-
-def download(url: str, folder: Path) -> Path:
-    """Fetch ``url`` into ``folder`` with a progress bar.
-
-    Raises:
-        DataError: the server cannot be reached, refuses, or breaks off.
-    """
-    # no checksum of the archive is known: the images in it are verified one by one instead
-    pooch.get_logger().setLevel("WARNING")
-    try:
-        return Path(
-            pooch.retrieve(
-                url,
-                known_hash=None,
-                fname=url.rsplit("/", 1)[-1],
-                path=folder,
-                downloader=pooch.HTTPDownloader(progressbar=True),
-            )
-        )
+        _stream(url, partial)
     except requests.RequestException as error:
         raise DataError(
             f"cannot download {url} ({type(error).__name__}: {error}): check the network and run "
-            "`make data` again, or unpack the images yourself and name their folder in PUSHFORWARD_DATA"
+            "`make data` again, or fetch the files yourself and name their folder in PUSHFORWARD_DATA"
         ) from error
-
-
-def unpack(archive: Path, folder: Path, digests: manifest.Digests, url: str) -> None:
-    """Write those members of a tar archive that the list names, by their last two path parts, and nothing else.
-
-    Raises:
-        DataError: the file is no tar archive or breaks off.
-    """
-    try:
-        with tarfile.open(archive) as members:
-            for member in members:
-                file = "/".join(member.name.split("/")[-2:])
-                if file in digests and member.isfile():
-                    target = folder / file
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(members.extractfile(member).read())
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+    if checksum is not None and (found := file_digest(partial, checksum.split(":")[0])) != checksum.split(":")[1]:
+        size = partial.stat().st_size
+        partial.unlink()
         raise DataError(
-            f"{url} gave {archive.stat().st_size} bytes that are not a whole tar archive ({error}): "
-            "run `make data` again"
-        ) from error
+            f"{url} gave {size} bytes with {checksum.split(':')[0]} {found[:12]}…, expected "
+            f"{checksum.split(':')[1][:12]}…: nothing was kept; run `make data` again"
+        )
+    os.replace(partial, target)
+    return target
+
+
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """Checksum of a file, in hexadecimal, read a piece at a time."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    with path.open("rb") as file:
+        while piece := file.read(CHUNK):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _stream(url: str, partial: Path) -> None:
+    """Write what is missing of ``url`` behind what ``partial`` holds; a server that cannot do so sends all again."""
+    done = partial.stat().st_size if partial.exists() else 0
+    # identity: a length that counts compressed bytes could not be compared with what arrives
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+        if done and answer.status_code == RANGE_NOT_SATISFIABLE:  # it was whole, or belongs to another file
+            partial.unlink()
+            return _stream(url, partial)
+        answer.raise_for_status()
+        done = done if answer.status_code == PARTIAL_CONTENT else 0
+        rest = int(answer.headers.get("Content-Length", 0))
+        bar = tqdm(
+            total=done + rest or None, initial=done, unit="B", unit_scale=True, desc=partial.stem, file=sys.stderr
+        )
+        with bar, partial.open("ab" if done else "wb") as file:
+            for piece in answer.iter_content(CHUNK):
+                file.write(piece)
+                bar.update(len(piece))

@@ -22,14 +22,23 @@ def entry(name: str) -> dict[str, Any]:
     Raises:
         DataError: the manifest is missing, is no TOML, or does not know the data set.
     """
+    tables = _read()
+    if name not in tables:
+        raise DataError(f"{paths.manifest()} has no table [{name}], only {', '.join(tables)}: restore it with git")
+    return tables[name]
+
+
+def names(**having: str) -> list[str]:
+    """The data sets whose tables have these values, in the order of the manifest; DataError as in ``entry``."""
+    return [name for name, table in _read().items() if all(table.get(key) == having[key] for key in having)]
+
+
+def _read() -> dict[str, dict[str, Any]]:
     path = paths.manifest()
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {path} ({error}): restore it with git") from error
-    if name not in tables:
-        raise DataError(f"{path} has no table [{name}], only {', '.join(tables)}: restore it with git")
-    return tables[name]
 
 
 def image_digests(name: str) -> Digests:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import torch
 
+from pushforward.errors import InputError
 from pushforward.shapes import Points, check_points
 
 
@@ -46,6 +47,41 @@ class Scale:
     def inverse(self, x: Points) -> Points:
         """x [n, dim] -> raw [n, dim]; InputError if x has another shape or is not finite."""
         return check_points(x, self.dim) * self.divisor
+
+
+@dataclass(frozen=True)
+class Standardise:
+    """x = (raw − mean) / scale, column by column; both are tuples of dim numbers."""
+
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.scale) or not all(0 < s < math.inf for s in self.scale):
+            raise InputError(
+                f"{len(self.mean)} means and the scales {self.scale}, expected as many scales, finite and positive: "
+                "leave out columns that never change"
+            )
+
+    @property
+    def dim(self) -> int:
+        """Number of columns."""
+        return len(self.mean)
+
+    @property
+    def log_det(self) -> float:
+        """−Σ log scale. Published likelihoods of tabular data are those of x: they leave this constant out."""
+        return -sum(map(math.log, self.scale))
+
+    def forward(self, raw: Points) -> Points:
+        """raw [n, dim] -> x [n, dim]; InputError if raw has another shape or is not finite."""
+        raw = check_points(raw, self.dim, "raw")
+        return (raw - raw.new_tensor(self.mean)) / raw.new_tensor(self.scale)
+
+    def inverse(self, x: Points) -> Points:
+        """x [n, dim] -> raw [n, dim]; InputError if x has another shape or is not finite."""
+        x = check_points(x, self.dim)
+        return x * x.new_tensor(self.scale) + x.new_tensor(self.mean)
 
 
 @dataclass(frozen=True)

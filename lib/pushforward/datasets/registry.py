@@ -2,8 +2,10 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 
-from pushforward.datasets import bsds300, digits, manifest, patches
+from pushforward.datasets import bsds300, cifar, digits, flights, manifest, mnist, patches, raw_files, tabular
+from pushforward.datasets.labelled import Labelled
 from pushforward.datasets.split import Split
 from pushforward.errors import InputError
 
@@ -12,8 +14,20 @@ LOADERS: dict[str, Callable[[str, int], Split]] = {
     "bsds300": bsds300.load,
     "digits": digits.load,
     "patches": patches.load,
+    "flights": flights.load,
+    **{name: partial(tabular.load, name) for name in tabular.READERS},
+    "mnist": mnist.load,
+    "cifar-10": cifar.TEN.load,
+    "cifar-100": cifar.HUNDRED.load,
 }
-STAND_INS = {"bsds300": "patches"}  # the sets that come as files; every other one is embedded
+LABELLED: dict[str, Callable[[str, int], Labelled]] = {
+    "digits": digits.labelled,
+    "mnist": mnist.labelled,
+    "cifar-10": cifar.TEN.labelled,
+    "cifar-100": cifar.HUNDRED.labelled,
+}
+EMBEDDED = ("digits", "patches", "flights")  # these come with packages; the others as files, by `make data`
+STAND_INS = {"bsds300": "patches"}  # what takes the place of absent files; of the others nothing does
 
 
 def names() -> tuple[str, ...]:
@@ -21,30 +35,50 @@ def names() -> tuple[str, ...]:
     return tuple(LOADERS)
 
 
-def available(name: str) -> bool:
-    """Whether the data set itself can be loaded: it is embedded, or its folder is found (not yet verified).
+def available(name: str, profile: str = "quick") -> bool:
+    """Whether the data set itself can be loaded: it is embedded, or its files are found (not yet verified).
+
+    Of mnist the paper profile asks for more files than the others.
 
     Raises:
-        InputError: the name is unknown.
+        InputError: the name or the profile is unknown.
     """
     _check_known("data set", name, names())
-    return name not in STAND_INS or manifest.find(name) is not None
+    _check_known("profile", profile, PROFILES)
+    if name in EMBEDDED:
+        return True
+    if name == bsds300.NAME:
+        return manifest.find(name) is not None
+    return raw_files.present(name, mnist.needed(profile) if name == mnist.KIND.name else None)
 
 
 def load(name: str, profile: str = "quick", seed: int = 0) -> Split:
     """Points of a data set, float32; the same name, profile and seed give the same points.
 
-    Where the files are absent, the smoke and quick profiles give the embedded stand-in, whose ``stand_in_for`` and
-    ``label`` say so; the paper profile never does.
+    Where the files of a set with a stand-in are absent, the smoke and quick profiles give the embedded stand-in, whose
+    ``stand_in_for`` and ``label`` say so; the paper profile never does.
 
     Raises:
         InputError: the name or the profile is unknown.
-        DataError: the files are absent in the paper profile; or files are missing, truncated or altered in any.
+        DataError: the files are absent and nothing stands in; or files are truncated or altered.
     """
+    _check_known("data set", name, names())
     _check_known("profile", profile, PROFILES)
-    if available(name) or profile == "paper":
+    if name not in STAND_INS or profile == "paper" or available(name, profile):
         return LOADERS[name](profile, seed)
     return dataclasses.replace(load(STAND_INS[name], profile, seed), stand_in_for=name)
+
+
+def labelled(name: str, profile: str = "quick", seed: int = 0) -> Labelled:
+    """Images with their labels, float32 in [0, 1]; the rows are those of ``load`` of the same name, profile and seed.
+
+    Raises:
+        InputError: the name or the profile is unknown, or the data set has no labels.
+        DataError: the files are absent (nothing stands in for images with labels), truncated or altered.
+    """
+    _check_known("labelled data set", name, tuple(LABELLED))
+    _check_known("profile", profile, PROFILES)
+    return LABELLED[name](profile, seed)
 
 
 def _check_known(what: str, found: str, known: tuple[str, ...]) -> None:

@@ -39,6 +39,8 @@ class Implicit:
         net: ``{"kind": "mlp", ...}``, the arguments of a class in ``pushforward.implicit.parts.NETWORKS``; for images
             ``{"kind": "conv", "shape": [channels, height, width], "scales": 1, ...}``, see ``image_blocks``.
         actnorm: an ActNorm before the first block and after every block.
+        spread: the standard deviation that every ActNorm but the last gives to its first batch: how many periods of
+            ``sin`` the data spans in each block.
         solver: ``{"kind": ...}`` of ``implicit.SOLVERS``; None: Newton in small dimension, Broyden above.
         log_det: ``{"kind": ...}``: exact, truncated, roulette, neumann or recomputed, with its settings.
         power_iterations: of the spectral norms after each optimiser step, warm-started; 0: singular vectors exactly.
@@ -55,6 +57,7 @@ class Implicit:
     blocks: int = 4
     net: dict = field(default_factory=lambda: dict(NET))
     actnorm: bool = False
+    spread: float = 1.0
     solver: dict | None = None
     log_det: dict = field(default_factory=lambda: {"kind": "exact"})
     power_iterations: int = 0
@@ -70,6 +73,8 @@ class Implicit:
             raise InputError(f"kind {self.kind!r} is unknown, expected one of {sorted(KINDS)}")
         if self.blocks < 1 or self.pool < 1:
             raise InputError(f"blocks={self.blocks}, pool={self.pool}: expected both to be at least 1")
+        if not self.spread > 0:
+            raise InputError(f"spread is {self.spread}, expected a positive standard deviation")
         if self.power_iterations < 0:
             raise InputError(f"power_iterations is {self.power_iterations}, expected 0 or more")
         check_preconditioners(self.precondition)
@@ -114,10 +119,12 @@ class Implicit:
     def _blocks(self, dim: int) -> list[Bijection]:
         if self.net.get("kind") == "conv":
             return image_blocks(self, dim)
-        blocks: list[Bijection] = [ActNorm(dim)] if self.actnorm else []
+        if not self.actnorm:
+            return [self.block(dim=dim) for _ in range(self.blocks)]
+        blocks: list[Bijection] = []
         for _ in range(self.blocks):
-            blocks += [self.block(dim=dim), ActNorm(dim)] if self.actnorm else [self.block(dim=dim)]
-        return blocks
+            blocks += [ActNorm(dim, spread=self.spread), self.block(dim=dim)]
+        return [*blocks, ActNorm(dim)]
 
 
 def audit(bijection: Bijection) -> Audit:

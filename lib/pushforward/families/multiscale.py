@@ -16,6 +16,7 @@ class ImageSettings(Protocol):
     blocks: int
     net: dict[str, Any]  # with "shape" (channels, height, width) and "scales", 1 if absent
     actnorm: bool
+    spread: float  # standard deviation that every ActNorm but the last gives to its first batch
 
     def block(self, **size: object) -> ImplicitBlock:
         """A new block whose networks get ``size`` beside the settings."""
@@ -32,7 +33,7 @@ def image_blocks(settings: ImageSettings, dim: int) -> list[Bijection]:
             an image that cannot be squeezed so often.
     """
     shape, scales = _layout(settings, dim)
-    blocks: list[Bijection] = [_norm(shape)] if settings.actnorm else []
+    blocks: list[Bijection] = [_norm(shape, settings.spread)] if settings.actnorm else []
     for scale in range(scales):
         if scale:
             squeeze = Squeeze(shape)
@@ -41,13 +42,13 @@ def image_blocks(settings: ImageSettings, dim: int) -> list[Bijection]:
         for k in range(settings.blocks // scales):
             blocks.append(settings.block(shape=shape, preactivation=scale + k > 0))
             if settings.actnorm:
-                blocks.append(_norm(shape))
-    return blocks
+                blocks.append(_norm(shape, settings.spread))
+    return [*blocks[:-1], _norm(shape, 1.0)] if settings.actnorm else blocks
 
 
-def _norm(shape: Sequence[int]) -> ActNorm:
+def _norm(shape: Sequence[int], spread: float) -> ActNorm:
     channels, height, width = shape
-    return ActNorm(channels * height * width, channels)
+    return ActNorm(channels * height * width, channels, spread)
 
 
 def _layout(settings: ImageSettings, dim: int) -> tuple[tuple[int, int, int], int]:

@@ -1,6 +1,7 @@
 """The equation of a block at given right-hand sides, in the precision in which it is solved."""
 
 from collections.abc import Callable
+from copy import copy
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,17 @@ class Equation:
         else:
             slope = self._value_and_slope(z)[1] if self.own_jacobian else forward_mode_jacobian(self.g, z)
         return -torch.eye(z.shape[1], dtype=z.dtype, device=z.device) - slope
+
+    def rows(self, chosen: Tensor) -> "Equation":
+        """The same for the rows ``chosen`` [n] bool alone."""
+        part = copy(self)
+        part.rhs, part.last = self.rhs[chosen], None
+        return part
+
+    def recall(self, chosen: Tensor, part: "Equation") -> None:
+        """Remember for the rows ``chosen`` what ``part``, made by ``rows``, found last."""
+        if self.last is not None and part.last is not None:
+            self.last = tuple(mine.index_put((chosen,), theirs) for mine, theirs in zip(self.last, part.last, strict=True))
 
     def _value_and_slope(self, z: Points) -> tuple[Points, Tensor]:
         value, slope = self.g.value_and_jacobian(z)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import fields
 
 import torch
 from torch import Tensor
@@ -16,12 +17,19 @@ GROWTH = 1e3  # a row whose residual has grown this much has diverged
 
 
 def iterate(
-    residual: Residual, start: Points, kappa: float, tol: float, propose: Proposal, max_iterations: int | None = None
+    residual: Residual,
+    start: Points,
+    kappa: float,
+    tol: float,
+    propose: Proposal,
+    max_iterations: int | None = None,
+    leave: float = 0.0,
 ) -> RootResult:
     """Follow ``propose`` row by row until the certificate holds, and return the best iterate of every row.
 
     Rows that are done, have diverged, or met a NaN are frozen and never move again. A proposal that is not finite is
-    replaced by the fixed-point step. ``max_iterations=None`` allows as many steps as the fixed point can need.
+    replaced by the fixed-point step. ``max_iterations=None`` allows as many steps as the fixed point can need. It stops
+    early once at most the share ``leave`` of the rows is left: every step costs as much for few rows as for all.
 
     Raises:
         InputError: unusable settings, or two iterates that refute κ.
@@ -35,7 +43,7 @@ def iterate(
         max_iterations = _enough(best[alive], kappa, tol)
     for _ in range(max_iterations):
         active = alive & ~certified(best_z, best, kappa, tol)
-        if not active.any():
+        if active.sum() <= leave * len(active):
             break
         proposal = propose(z, f)
         proposal = torch.where(proposal.isfinite().all(1, keepdim=True), proposal, z + f)
@@ -50,6 +58,15 @@ def iterate(
         z, f = torch.where(alive[:, None], new_z, best_z), torch.where(alive[:, None], new_f, 0)
     converged = certified(best_z, best, kappa, tol)
     return RootResult(best_z, best, best / (1 - kappa), iterations, converged, torch.zeros_like(converged))
+
+
+def joined(first: RootResult, left: Tensor, rest: RootResult) -> RootResult:
+    """``first``, its rows ``left`` [n] bool gone on to ``rest``."""
+    parts = {f.name: getattr(first, f.name).clone() for f in fields(RootResult)}
+    for name, values in parts.items():
+        values[left] = getattr(rest, name)
+    parts["iterations"][left] += first.iterations[left]
+    return RootResult(**parts)
 
 
 def _rate(kappa: float) -> float:

@@ -141,7 +141,7 @@ class Layers:
     def value_and_jacobian(self, x: Points) -> tuple[Points, Tensor]:
         """g(x) [n, d] and J [n, d, d]; see ``LipschitzMLP``."""
         a, slope = self.activations[0].value_and_slope(linear(x, self.weights[0], self.biases[0]))
-        tangents = self.weights[0].T[:, None] * slope  # [d, n, width], the images of the unit vectors
+        tangents = self.weights[0].T.contiguous()[:, None] * slope  # [d, n, width], the images of the unit vectors
         for weight, bias, activation in zip(self.weights[1:], self.biases[1:], self.activations[1:], strict=False):
             a, slope = activation.value_and_slope(linear(a, weight, bias))
             tangents = (tangents @ weight.T) * slope

@@ -60,7 +60,10 @@ def _top(gram: Tensor) -> Tensor:
     if len(gram) < 16 or gram.device.type != "cpu":
         return torch.linalg.eigh(gram)[1][:, -1]
     last = len(gram) - 1
-    return torch.from_numpy(eigh(gram.numpy(), subset_by_index=[last, last])[1][:, 0])
+    found = eigh(gram.numpy(), subset_by_index=[last, last])[1]
+    if found.shape[1] == 0:  # LAPACK may find none where many eigenvalues are equal
+        return torch.linalg.eigh(gram)[1][:, -1]
+    return torch.from_numpy(found[:, 0])
 
 
 class Convolution:

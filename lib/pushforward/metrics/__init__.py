@@ -2,15 +2,18 @@
 
 from pushforward.metrics.estimate import Estimate, mean_and_se
 from pushforward.metrics.geometry import RoundTrip, integral, movement, movement_ratio, round_trip
+from pushforward.metrics.images import DrawnEstimate, bits_per_dim, nll_over_draws
 from pushforward.metrics.likelihood import check_excess, kl_to_truth, nll, nll_excess
 from pushforward.metrics.mmd import BANDWIDTHS, MMDTest, median_distance, mmd, mmd_test, permutation_threshold
 from pushforward.metrics.wasserstein import gaussian_w2, sliced_w2, w2
 
 __all__ = [
     "BANDWIDTHS",
+    "DrawnEstimate",
     "Estimate",
     "MMDTest",
     "RoundTrip",
+    "bits_per_dim",
     "check_excess",
     "gaussian_w2",
     "integral",
@@ -23,6 +26,7 @@ __all__ = [
     "movement_ratio",
     "nll",
     "nll_excess",
+    "nll_over_draws",
     "permutation_threshold",
     "round_trip",
     "sliced_w2",

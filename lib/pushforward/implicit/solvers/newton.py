@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import InputError
-from pushforward.implicit.equation import dense_jacobian
+from pushforward.implicit.equation import Equation, dense_jacobian
+from pushforward.implicit.iteration import iterate, joined
 from pushforward.implicit.root import Residual, RootResult
 from pushforward.implicit.solvers.fixed_point import iterate_then_fall_back
 from pushforward.implicit.solvers.gmres import gmres
@@ -17,6 +18,7 @@ Direction = Callable[[Points, Points], Points]  # z, F(z) -> the full Newton ste
 
 SHORTEST = 1 / 16  # a row that gains nothing with this part of a step takes a fixed-point step, which always gains
 LARGEST_DENSE = 64
+LEAVE = 0.3  # the share of rows that go on by themselves: a step costs as much for few of all rows as for all
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,23 @@ class Newton:
     def __call__(self, residual: Residual, start: Points, kappa: float, tol: float) -> RootResult:
         if start.shape[-1] > LARGEST_DENSE:
             raise InputError(f"start has d = {start.shape[-1]}, expected at most {LARGEST_DENSE}: use NewtonKrylov")
+        if not isinstance(residual, Equation) or self.jacobian:
+            return self._all(residual, start, kappa, tol)
+        together = iterate(residual, start, kappa, tol, self._steps(residual), self.max_iterations, LEAVE)
+        left = ~together.converged & together.residual.isfinite()
+        if not left.any():
+            return together
+        part = residual.rows(left)
+        rest = self._all(part, together.x[left], kappa, tol)
+        residual.recall(left, part)
+        return joined(together, left, rest)
+
+    def _all(self, residual: Residual, start: Points, kappa: float, tol: float) -> RootResult:
+        return iterate_then_fall_back(residual, start, kappa, tol, self._steps(residual), self.max_iterations)
+
+    def _steps(self, residual: Residual) -> "_Damped":
         jacobian = self.jacobian or (lambda z: dense_jacobian(residual, z))
-
-        def direction(z: Points, f: Points) -> Points:
-            return -torch.linalg.solve_ex(jacobian(z), f)[0]
-
-        return iterate_then_fall_back(residual, start, kappa, tol, _Damped(direction), self.max_iterations)
+        return _Damped(lambda z, f: -torch.linalg.solve_ex(jacobian(z), f)[0])
 
 
 @dataclass(frozen=True)

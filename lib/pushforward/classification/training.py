@@ -1,0 +1,146 @@
+"""Train a classifier; remember the result under a key, and go on from where a killed run stopped."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from pushforward import paths
+from pushforward.checkpoints import load_tensors, save_tensors
+from pushforward.classification.network import ClassifierNet
+from pushforward.classification.objective import CrossEntropy, labelled_rows
+from pushforward.classification.settings import Classifier
+from pushforward.datasets import Labelled
+from pushforward.errors import CheckpointError
+from pushforward.families.implicit import audit
+from pushforward.files import write_json
+from pushforward.fit import FitHistory, fit
+from pushforward.implicit import Audit, update_norms
+from pushforward.seeds import stream
+from pushforward.shapes import Points
+from pushforward.surroundings import surroundings
+
+CHUNK = 500  # images scored at a time
+# Settings that change no number. Validation is none of them: it makes the singular vectors exact for a moment.
+SILENT = ("log_every", "checkpoint_seconds")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network in evaluation mode, what training saw, its data, and where it was made."""
+
+    network: ClassifierNet
+    history: FitHistory
+    audit: Audit  # of every solve of the training, forward and backward
+    split: Labelled
+    key: str
+    folder: Path
+    surroundings: dict
+
+    def error(self, part: str) -> float:
+        """Share of wrong classes in percent on ``train``, ``val`` or ``test``."""
+        return error(self.network, *self.split.part(part))
+
+
+def train(
+    settings: Classifier, data: Labelled, *, seed: int = 0, device: str = "auto", checkpoint: Path | None = None
+) -> tuple[ClassifierNet, FitHistory]:
+    """The network of the last iteration, on the CPU and in evaluation mode, with what training saw.
+
+    Args:
+        settings: of the network and the optimiser; they are chosen on validation points, never on test points.
+        data: images and labels.
+        seed: of the initial weights, the minibatches and the random shifts.
+        device: ``auto`` takes the accelerator where there is one.
+        checkpoint: where the state is saved on the way, and from where it goes on.
+
+    Raises:
+        NonFinite: the loss is NaN or infinite.
+        NotConverged: a block without a certified root.
+        CheckpointError: the checkpoint is of another training.
+    """
+    where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    network = _new(settings, data, seed).to(where)
+    rows = labelled_rows(*data.part("train")).to(where)
+    objective = CrossEntropy(network, data.shape, settings.crop, settings.flip)
+
+    def renew() -> None:
+        update_norms(network, settings.norm_iterations, settings.norm_tolerance)
+
+    def validation() -> float:
+        return error(network, *data.part("val"))
+
+    history = fit(
+        network,
+        objective,
+        rows,
+        settings.fit,
+        seed,
+        purpose="classifier",
+        checkpoint=checkpoint,
+        validate=validation,
+        after_step=renew,
+    )
+    return network.cpu(), history
+
+
+def train_once(name: str, settings: Classifier, data: Labelled, *, seed: int = 0, device: str = "auto") -> Trained:
+    """``train``, remembered in ``artifacts/<name>-<key>/``: the same question is answered once.
+
+    The key hashes the settings, the data, the seed and the algorithm's version. A state every half minute stands in
+    the same folder; a killed run goes on from it to the numbers of an uninterrupted one.
+
+    Raises:
+        CheckpointError: the folder holds something else; and what ``train`` raises.
+    """
+    key = _key(settings, data, seed)
+    folder = paths.artifacts() / f"{name}-{key}"
+    if (folder / "result.json").is_file():
+        network, history, made = _recall(folder, _new(settings, data, seed))
+        print(f"{name}: found in the cache, trained in {history.seconds:.0f} CPU-seconds", flush=True)
+        return Trained(network, history, audit(network), data, key, folder, made)
+    partial = folder / "classifier.partial.safetensors"
+    network, history = train(settings, data, seed=seed, device=device, checkpoint=partial)
+    made, solves = surroundings(), audit(network)
+    save_tensors(folder / "classifier.safetensors", network.state_dict(), {"key": key})
+    note = {"settings": asdict(settings), "seed": seed, "data": data.label, "data_sha256": data.sha256}
+    write_json(folder / "result.json", note | {"history": asdict(history), "surroundings": made})
+    partial.unlink(missing_ok=True)
+    print(f"{name}: trained in {history.seconds:.0f} CPU-seconds", flush=True)
+    return Trained(network, history, solves, data, key, folder, made)
+
+
+@torch.no_grad()
+def error(network: nn.Module, x: Points, labels: Tensor) -> float:
+    """Share of wrong classes in percent; the network should be in evaluation mode. Images move to its device."""
+    where = next(network.parameters()).device
+    wrong = sum(
+        int((network(part.to(where)).argmax(1) != truth.to(where)).sum())
+        for part, truth in zip(x.split(CHUNK), labels.split(CHUNK), strict=True)
+    )
+    return 100 * wrong / len(x)
+
+
+def _new(settings: Classifier, data: Labelled, seed: int) -> ClassifierNet:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream(seed, "init").initial_seed())
+        return ClassifierNet(settings, data.shape, data.classes).to(data.train.dtype)
+
+
+def _key(settings: Classifier, data: Labelled, seed: int) -> str:
+    plain = asdict(settings, dict_factory=lambda items: {k: v for k, v in items if k not in SILENT})
+    question = json.dumps([settings.name, settings.algorithm_version, plain, data.sha256, seed], sort_keys=True)
+    return hashlib.sha256(question.encode()).hexdigest()[:12]
+
+
+def _recall(folder: Path, network: ClassifierNet) -> tuple[ClassifierNet, FitHistory, dict]:
+    tensors, _ = load_tensors(folder / "classifier.safetensors")
+    try:
+        record = json.loads((folder / "result.json").read_text())
+        network.load_state_dict(tensors)
+        return network.eval(), FitHistory(**record["history"]), record["surroundings"]
+    except (ValueError, KeyError, TypeError, RuntimeError) as problem:
+        raise CheckpointError(f"{folder} cannot be read ({problem}): delete the folder to train again") from problem
