@@ -44,6 +44,7 @@ help:
 	@echo
 	@echo "make run RUN=NAME  one run          make runs-list  names of the profile's runs"
 	@echo "make data          fetch real data  make lab        JupyterLab on the notebooks"
+	@echo "                   (one set: SETS=mnist)"
 	@echo "make bench         benchmarks       make lint       ruff"
 	@echo "make refresh       re-execute the source notebooks in place (the only way to change their outputs)"
 	@echo "make publish       copy a clean run's light part to data/results and the README"
@@ -125,7 +126,7 @@ lab: $(OK)
 # The stamp moves only when a file is new: an unchanged cache reruns no notebook.
 data: $(OK)
 	@echo "==> fetching and checking the real data (data/cache)"
-	@$(PY) -m pushforward.datasets
+	@$(PY) -m pushforward.datasets $(SETS)
 	@mkdir -p data/cache
 	@test -e data/cache/.fetched && test -z "$$(find data/cache -type f -newer data/cache/.fetched)" || touch data/cache/.fetched
 

@@ -8,7 +8,8 @@ import torch
 
 from cases import normal
 from pushforward.catalogue import implicit_solvers
-from pushforward.catalogue.implicit_solvers import SolverStudy, cost, rotation
+from pushforward.catalogue.implicit_maps import rotation
+from pushforward.catalogue.implicit_solvers import SolverStudy, cost
 from pushforward.errors import InputError
 from pushforward.implicit import SOLVERS, FixedPoint
 from pushforward.report.results import Recorder
@@ -17,11 +18,6 @@ from pushforward.report.results import Recorder
 @pytest.fixture(scope="module")
 def study():
     return SolverStudy([2, 5], [0.5, 0.9], 4)
-
-
-def test_a_rotation_shrinks_every_distance_by_kappa():
-    g, x = rotation(6, 0.7), normal(9, 6)
-    torch.testing.assert_close(g(x).norm(dim=1), 0.7 * x.norm(dim=1), rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("kappa", [0.5, 0.9])

@@ -5,14 +5,12 @@ import math
 import pytest
 import torch
 
-from cases import jacobian, normal
 from pushforward.catalogue import implicit_study
 from pushforward.catalogue.implicit_study import (
     ESTIMATORS,
     Drawn,
     EstimatorStudy,
     Scaled,
-    contracting_network,
     moments,
     partial_second_moments,
 )
@@ -26,16 +24,6 @@ WORST = pytest.mark.parametrize("kappa", [0.3, 0.6])
 
 def by_quantity(estimator, map, kappa, draws):
     return {row.quantity: row for row in moments(estimator, map, kappa, draws)}
-
-
-@pytest.mark.parametrize("dim", [2, 5])
-def test_the_network_is_as_far_from_the_identity_as_its_bound_lets_it(dim):
-    g = contracting_network(dim, (8, 9), 0.9)
-    assert g.kappa == pytest.approx(0.9, abs=1e-12)
-    at_zero = jacobian(g, torch.zeros(1, dim, dtype=torch.float64))[0]
-    torch.testing.assert_close(at_zero, -0.9 * torch.eye(dim, dtype=torch.float64), rtol=0, atol=1e-12)
-    away = torch.linalg.matrix_norm(jacobian(g, normal(20, dim)), 2)
-    assert (away < 0.9).all() and (away > 0).all()
 
 
 @WORST

@@ -34,6 +34,7 @@ def still(stage):
         ({"kind": "iresnet"}, r"kind 'iresnet' is unknown, expected one of \['impflow', 'inverse-resflow', 'resflow'\]"),
         ({"blocks": 0}, "blocks=0"),
         ({"pool": 0}, "pool=0"),
+        ({"spread": 0.0}, "spread is 0.0"),
         ({"power_iterations": -1}, "power_iterations is -1"),
         ({"net": {"kind": "lattice"}}, "is 'lattice', expected one of"),
         ({"net": {"kind": "mlp", "coeff": 1.0}}, "coeff is 1.0"),
@@ -72,6 +73,16 @@ def test_an_implicit_flow_has_the_parameters_of_a_residual_flow_of_twice_the_blo
 def test_actnorm_stands_before_the_first_block_and_after_every_one():
     flow, _ = walk(Implicit(blocks=2, net=SMALL, actnorm=True, precondition=()), split_of(X), still)
     assert [type(b) for b in flow.bijection.blocks] == [ActNorm, ImplicitBlock, ActNorm, ImplicitBlock, ActNorm]
+
+
+def test_all_norms_but_the_last_spread_the_data():
+    family = Implicit(blocks=2, net=SMALL, actnorm=True, spread=5.0, precondition=())
+    flow, _ = walk(family, split_of(X), lambda stage: stage.module(stage.points))
+    norms = [b for b in flow.bijection.blocks if isinstance(b, ActNorm)]
+    assert [n.spread for n in norms] == [5.0, 5.0, 1.0]
+    with torch.no_grad():
+        torch.testing.assert_close(norms[0](X).std(0, correction=0), torch.full((2,), 5.0).double())
+        torch.testing.assert_close(flow.bijection(X).std(0, correction=0), torch.ones(2).double())
 
 
 def test_solver_and_estimator_are_those_named():

@@ -77,7 +77,7 @@ def test_it_comes_back_from_disk_and_stays_initialised(tmp_path, dtype):
     flow, x = Flow(Chain(4, [block])), normal(50, 4, dtype=dtype)
     block.initialise(3 + 2 * x)
     again = load_flow(flow.save(tmp_path))
-    assert again.bijection.blocks[0].settings() == {"dim": 4, "channels": 2}
+    assert again.bijection.blocks[0].settings() == {"dim": 4, "channels": 2, "spread": 1.0}
     assert torch.equal(again.log_prob(x), flow.eval().log_prob(x))
     assert again.log_prob(x).dtype == dtype
     again.train().log_prob(5 * x)
@@ -94,3 +94,12 @@ def test_a_batch_without_spread_is_an_error(x):
 def test_channels_must_divide_the_dimension(channels):
     with pytest.raises(InputError, match=f"channels is {channels}, expected a divisor of the dimension 6"):
         ActNorm(6, channels)
+
+
+def test_the_first_batch_is_given_the_spread():
+    block, x = ActNorm(3, spread=7.0).double(), normal(200, 3) * 2 + 1
+    z = block.train()(x)
+    torch.testing.assert_close(z.mean(0), torch.zeros(3).double(), rtol=0, atol=1e-12)
+    torch.testing.assert_close(z.std(0, correction=0), torch.full((3,), 7.0).double(), rtol=0, atol=1e-12)
+    with pytest.raises(InputError, match="spread is 0.0, expected a positive"):
+        ActNorm(3, spread=0.0)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pushforward.catalogue.implicit_study import contracting_network
+from pushforward.catalogue.implicit_maps import contracting_network, rotation
 from pushforward.errors import InputError
 from pushforward.implicit import SOLVERS, Newton, RootResult, RootSolver
 from pushforward.implicit.equation import Equation
@@ -45,14 +45,6 @@ class Cost:
     bound: float
     unconverged: int
     fallbacks: int
-
-
-def rotation(dim: int, kappa: float) -> nn.Module:
-    """z ↦ κ Q z with Q orthogonal: every distance shrinks by κ and by no more, the fixed point's hardest map."""
-    g = nn.Linear(dim, dim, bias=False, dtype=torch.float64).requires_grad_(False)
-    nn.init.orthogonal_(g.weight, generator=stream(0, f"study/rotation/{dim}"))
-    g.weight.mul_(kappa)
-    return g
 
 
 def cost(solver: str, map: str, dim: int, kappa: float, rows: int) -> Cost:

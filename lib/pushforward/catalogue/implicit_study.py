@@ -6,7 +6,6 @@ of the map: with J → s J it is tr((I + J)⁻¹ J) at s = 1.
 """
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pushforward.catalogue.implicit_maps import contracting_network
 from pushforward.errors import InputError
 from pushforward.implicit import (
     Exact,
     Geometric,
-    LipschitzMLP,
     LogDet,
     Neumann,
     Poisson,
@@ -107,26 +106,6 @@ class Drawn:
 
     def at_least(self, k: int) -> float:
         return self.tail.at_least(k)
-
-
-def contracting_network(dim: int, widths: Sequence[int], kappa: float, seed: int = 0) -> LipschitzMLP:
-    """A network in float64 that is as far from the identity as its bound lets it: J(0) = −κ I, milder away from 0.
-
-    Every layer is an isometry scaled to its bound, the last one minus the transpose of those before it; hidden layers
-    must not be narrower than ``dim``.
-    """
-    generator = stream(seed, f"study/network/{dim}")
-    g = LipschitzMLP(dim, widths, "sin", kappa ** (1 / (len(widths) + 1))).double()
-    onward = torch.eye(dim, dtype=torch.float64)
-    with torch.no_grad():
-        for layer in g.layers[:-1]:
-            weight = layer.parametrizations.weight.original
-            torch.nn.init.orthogonal_(weight, generator=generator)
-            onward = weight @ onward
-        g.layers[-1].parametrizations.weight.original.copy_(-onward.T)
-        for layer in g.layers:
-            layer.bias.zero_()
-    return g.eval().requires_grad_(False)
 
 
 def moments(estimator: str, map: str, kappa: float, draws: int) -> list[Moments]:
@@ -249,10 +228,7 @@ class EstimatorStudy:
         return panels
 
     def record(self, record: Recorder, run: str) -> None:
-        """Bias and sd of the value on the worst map for every κ, and a check an estimator, map and quantity.
-
-        A bias whose second moment is infinite is recorded without a verdict.
-        """
+        """Bias (with a verdict where E[S²] is finite) and sd on the worst map by κ; a check a map and quantity."""
         for m in (m for m in self.moments if (m.map, m.quantity) == ("worst", "value")):
             id = f"implicit/estimator-{m.estimator}/kappa-{m.kappa:g}".replace(".", "-")
             bound = {"better": "check", "at_least": -m.margin, "at_most": m.margin} if m.finite else {}
@@ -291,10 +267,10 @@ def _draws(estimator: LogDet, g: Callable[[Points], Points], x: Points, generato
     """
     if not hasattr(estimator, "tail"):
         return list(_value_and_gradient(estimator, g, x, generator))
-    lengths = [estimator.tail.draw(generator) for _ in range(len(x))]
+    lengths = torch.tensor([estimator.tail.draw(generator) for _ in range(len(x))])
     found = torch.empty(2, len(x), dtype=x.dtype)
-    for length in sorted(Counter(lengths)):
-        rows = torch.tensor([n == length for n in lengths])
+    for length in lengths.unique().tolist():
+        rows = lengths == length
         pinned = replace(estimator, tail=Drawn(estimator.tail, length))
         found[:, rows] = torch.stack(_value_and_gradient(pinned, g, x[rows], generator))
     return list(found)
