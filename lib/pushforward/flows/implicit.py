@@ -12,6 +12,7 @@ from pushforward.implicit import Audit, Broyden, Newton, RootSolver, implicit_ro
 from pushforward.implicit.equation import Equation
 from pushforward.implicit.log_det import Exact, LogDet, Map
 from pushforward.implicit.root import OnFailure
+from pushforward.implicit.solvers.newton import mixed_precision_start
 from pushforward.shapes import PerPoint, Points
 
 SMALL = 16  # up to this dimension Newton, with its dense Jacobian, is the default solver; above it is Broyden
@@ -103,7 +104,7 @@ class ImplicitBlock(Bijection):
         tol = TOLERANCES.get(rhs.dtype, 1e-6) if self.tol is None else self.tol
         equation = Equation(implicit, rhs.double(), dense=isinstance(self.solver, Newton))
         with torch.no_grad():
-            start = self._coarse(implicit, rhs, kappa, audit)
+            start = self._start(implicit, equation, rhs, kappa, audit)
             root = solve_or_raise(self.solver, equation, start, kappa, tol, self.on_failure, audit.add).x
         if not torch.is_grad_enabled():
             return root.to(rhs.dtype)
@@ -118,17 +119,15 @@ class ImplicitBlock(Bijection):
             report=self.audits["backward"].add,
         )
 
-    def _coarse(self, g: Map, rhs: Points, kappa: float, audit: Audit) -> Points:
+    def _start(self, g: Map, exact: Equation, rhs: Points, kappa: float, audit: Audit) -> Points:
         """Where the solve in float64 starts: what can be had in the points' own, cheaper, precision."""
         if rhs.dtype == torch.float64:
             return rhs
-        equation = Equation(g, rhs, dense=isinstance(self.solver, Newton))
-        if equation.dense:  # one full step; where it is bad, the damped ones that follow mend it
-            f = equation(rhs)
-            stepped = rhs - torch.linalg.solve_ex(equation.jacobian(rhs), f)[0]
-            audit.iterations += len(rhs)
-            return torch.where(stepped.isfinite(), stepped, rhs).double()
-        coarse = self.solver(equation, rhs, kappa, COARSE)
+        single = Equation(g, rhs, dense=exact.dense)
+        if exact.dense:
+            audit.iterations += 3 * len(rhs)
+            return mixed_precision_start(single, exact)
+        coarse = self.solver(single, rhs, kappa, COARSE)
         audit.iterations += int(coarse.iterations.sum())
         return coarse.x.double()
 

@@ -28,7 +28,11 @@ class Equation:
         self.last: tuple[Points, Tensor] | None = None  # z, J_g(z)
 
     def __call__(self, z: Points) -> Points:
-        return self.rhs - (self._value_and_slope(z)[0] if self.dense else self.g(z)) - z
+        return self.rhs - self._value_and_slope(z)[0] - z if self.dense else self.value(z)
+
+    def value(self, z: Points) -> Points:
+        """F(z) alone, whether ``dense`` or not."""
+        return self.rhs - self.g(z) - z
 
     def jacobian(self, z: Points) -> Tensor:
         """J[n, i, j] = ∂F_i/∂z_j [n, d, d]: by g's own ``value_and_jacobian``, or forward mode."""

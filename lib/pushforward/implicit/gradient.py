@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 from pushforward.errors import InputError
 from pushforward.implicit.equation import dense_jacobian
 from pushforward.implicit.root import OnFailure, Report, Residual, RootSolver, solve_or_raise
-from pushforward.implicit.solvers import GMRES, Newton
+from pushforward.implicit.solvers import GMRES, Direct
 from pushforward.shapes import Points
 
 DENSE = 16  # up to this d the Jacobian itself is cheaper than an iteration on its products
@@ -72,7 +72,7 @@ def _backward_system(
     """h ↦ (∂F/∂z)ᵀ h, and who solves a + (∂F/∂z)ᵀ h = 0, which is again rhs − g(h) − h with a κ-Lipschitz g."""
     if solver is None and root.shape[1] <= DENSE:
         matrix = dense_jacobian(linear, root).mT
-        return lambda h: torch.einsum("nij,nj->ni", matrix, h), Newton(jacobian=lambda h: matrix)
+        return lambda h: (matrix @ h[..., None])[..., 0], Direct(matrix)
     _, products = torch.func.vjp(linear, root)
     return lambda h: products(h)[0], solver or GMRES()
 

@@ -2,6 +2,7 @@
 
 from pushforward.implicit.solvers.anderson import Anderson
 from pushforward.implicit.solvers.broyden import Broyden
+from pushforward.implicit.solvers.direct import Direct
 from pushforward.implicit.solvers.fixed_point import FixedPoint
 from pushforward.implicit.solvers.gmres import GMRES
 from pushforward.implicit.solvers.newton import Newton, NewtonKrylov
@@ -12,6 +13,6 @@ SOLVERS = {
     "broyden": Broyden,
     "newton": Newton,
     "newton-krylov": NewtonKrylov,
-}  # GMRES is missing on purpose: it solves affine residuals alone
+}  # Direct and GMRES are missing on purpose: they solve affine residuals alone
 
-__all__ = ["GMRES", "SOLVERS", "Anderson", "Broyden", "FixedPoint", "Newton", "NewtonKrylov"]
+__all__ = ["GMRES", "SOLVERS", "Anderson", "Broyden", "Direct", "FixedPoint", "Newton", "NewtonKrylov"]

@@ -56,6 +56,21 @@ class Newton:
         return _Damped(lambda z, f: -torch.linalg.solve_ex(jacobian(z), f)[0])
 
 
+def mixed_precision_start(single: Equation, exact: Equation) -> Points:
+    """Where Newton's method is all but done, mostly in single precision: a start for the certified solve [n, d], float64.
+
+    Two full Newton steps of ``single`` from its right-hand side, then one step for the residual of ``exact`` by the last
+    Jacobian of ``single``. A row that this leads astray starts from the right-hand side.
+    """
+    z = single.rhs
+    for _ in range(2):
+        f, jacobian = single(z), single.jacobian(z)
+        z = z - torch.linalg.solve_ex(jacobian, f)[0]
+    start = z.double()
+    start = start - torch.linalg.solve_ex(jacobian.double(), exact.value(start))[0]
+    return torch.where(start.isfinite().all(1, keepdim=True), start, exact.rhs)
+
+
 @dataclass(frozen=True)
 class NewtonKrylov:
     """Newton's method for large d: each step is found by GMRES on products J v, to ``forcing`` · ‖F‖, and damped."""
