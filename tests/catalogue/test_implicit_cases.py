@@ -94,12 +94,15 @@ def test_the_curve_is_the_excess_on_validation_points(impflow):
 
 def test_the_lead_is_the_difference_of_the_likelihoods(impflow, resflow):
     recorder = Recorder("07-implicit-flows", "smoke")
-    implicit.record_lead(impflow, resflow, recorder, "run")
-    implicit.record_lead(resflow, impflow, recorder, "run")
+    implicit.record_lead(impflow, resflow, recorder, "run", required=True)
+    implicit.record_lead(resflow, impflow, recorder, "run", required=True)
     one, other = recorder.rows
     assert one.id == "implicit/moons/impflow/nll-over-resflow"
     assert one.value == pytest.approx(-other.value)
     assert {one.verdict, other.verdict} == {"holds", "fails"}
+    told = Recorder("07-implicit-flows", "smoke")
+    implicit.record_lead(impflow, resflow, told, "run")
+    assert (told.rows[0].value, told.rows[0].verdict) == (one.value, "-")
 
 
 def test_the_table_compares_all_studies(impflow, resflow):
