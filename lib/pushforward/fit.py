@@ -100,7 +100,7 @@ def fit(
     """Minimise ``objective`` over the parameters of ``module`` on minibatches of ``points`` [n, d].
 
     With ``checkpoint`` the state is saved on the way and a killed run goes on from it, to the same bits on the CPU.
-    ``after_step`` is called whenever the parameters have changed: by the optimiser, or back from their averages.
+    ``after_step`` is called after each step of the optimiser.
 
     Raises:
         NonFinite: the loss is NaN or infinite; the message prints its terms.
@@ -172,14 +172,17 @@ class _State:
 
     def validation(self, validate: Callable[[], float | None]) -> float | None:
         """What ``validate`` says of the module as it would be returned now."""
+        # Entering evaluation may renew buffers (spectral norms); looking must not change the training.
+        before = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
         if self.average:
             self.average.swap()
-        self.module.eval()  # after the swap: what a module derives from its parameters on entering evaluation is theirs
+        self.module.eval()  # after the swap: what a module derives from its parameters then is theirs
         value = validate()
         self.module.train()
         if self.average:
             self.average.swap()
-            self.after_step()
+        for name, buffer in self.module.named_buffers():
+            buffer.copy_(before[name])
         return value
 
     def finish(self) -> None:

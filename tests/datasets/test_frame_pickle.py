@@ -112,3 +112,19 @@ def test_registered_reducers_are_inert_too(tmp_path):
     copyreg_call = Named("copyreg", "__newobj__", (Callee("subprocess", "Popen"), "true"))
     (tmp_path / "evil").write_bytes(dumped([copyreg_call, old_frame([[0, 1, 2, 3, 4]])]))
     assert np.array_equal(read_frame(tmp_path / "evil")[1], VALUES)
+
+
+FORGED = {
+    "array over bytes": b"cnumpy\nndarray\n((I1\ntcnumpy\ndtype\n(VO8\nI0\nI1\ntR"
+    b"(I3\nV|\nNNNI-1\nI-1\nI63\ntbC\x08AAAAAAAAtR.",
+    "type without its flags": b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntVb\ntR(I1\n(I1\nt"
+    b"cnumpy\ndtype\n(VO8\nI0\nI1\ntR(I3\nV|\nNNNI8\nI8\nI0\ntbI0\nC\x08AAAAAAAAtb.",
+    "unknown encoding": b"c_codecs\nencode\n(Vx\nVpunycode\ntR.",
+}
+
+
+@pytest.mark.parametrize("content", FORGED.values(), ids=FORGED)
+def test_bytes_are_never_taken_for_objects(tmp_path, content):
+    (tmp_path / "forged").write_bytes(content)
+    with pytest.raises(DataError, match="forged"):
+        read_frame(tmp_path / "forged")

@@ -6,7 +6,7 @@ import torch
 from cases import CASES, normal
 from pushforward.errors import NonFinite
 from pushforward.families import pushing
-from pushforward.families.pushing import nll, push, push_with_log_det
+from pushforward.families.pushing import nll, push, push_with_log_det, some
 from pushforward.flows import Flow
 
 
@@ -53,3 +53,11 @@ def test_the_nll_is_that_of_the_flow():
 def test_an_nll_that_is_no_number_is_an_error(bad):
     with pytest.raises(NonFinite, match=f"the validation NLL is {bad}, expected a finite number"):
         nll(normal(3, 2), torch.tensor([0.0, -bad, 0.0]).double())
+
+
+def test_some_rows_are_the_same_every_time_and_from_everywhere():
+    x = torch.arange(1000.0)[:, None]
+    few = some(x, 100, "test points")
+    assert torch.equal(few, some(x, 100, "test points")) and len(few.unique()) == 100
+    assert 300 < few.mean() < 700  # the first hundred have a mean of 50
+    assert some(x, 1000, "test points") is x

@@ -34,6 +34,12 @@ def test_a_bound_that_is_no_number_is_the_worst_of_all():
     assert audit.worst == math.inf and audit.unconverged == 1
 
 
+def test_a_solve_of_no_rows_counts_nothing():
+    audit, one = Audit(worst=0.5), result([0.6], [True])
+    audit.add(RootResult(*(values[:0] for values in vars(one).values())))
+    assert audit == Audit(worst=0.5)
+
+
 def test_audits_add_up_and_the_worst_stays_the_worst():
     total = sum([Audit(1, 2, 3, 4, 0.5), Audit(10, 20, 30, 40, 0.25)], Audit())
     assert total == Audit(11, 22, 33, 44, 0.5)

@@ -261,3 +261,10 @@ def test_a_map_that_does_not_depend_on_its_point_has_log_det_zero(estimator):
 def test_bad_settings_are_named(build, message):
     with pytest.raises(InputError, match=message):
         build()
+
+
+def test_in_the_plane_single_precision_keeps_its_digits_where_a_block_contracts():
+    matrix = torch.tensor([[-0.99, 0.003], [0.001, -0.985]], dtype=torch.float64)
+    exact = torch.linalg.slogdet(matrix + torch.eye(2))[1]
+    found = Exact()(lambda x: x @ matrix.T.to(x), torch.zeros(1, 2))
+    assert found.dtype == torch.float32 and abs(found.item() - exact.item()) < 5e-5

@@ -8,6 +8,7 @@ from pushforward.implicit.equation import Equation
 from pushforward.implicit.iteration import iterate, joined
 from pushforward.implicit.lipschitz import LipschitzMLP
 from pushforward.implicit.solvers import newton
+from pushforward.implicit.solvers.newton import mixed_precision_start
 
 
 def equation(n=40):
@@ -58,3 +59,18 @@ def test_iterating_stops_once_few_are_left():
     alone = iterate(residual, start, g.kappa, 1e-10, lambda z, f: z + f)
     torch.testing.assert_close(whole.x, alone.x, rtol=0, atol=1e-12)
     assert torch.equal(whole.iterations, alone.iterations) and whole.converged.all()
+
+
+def test_a_start_in_mixed_precision_is_near_the_root_and_finite_where_it_fails():
+    g, rhs, _, _ = equation()
+    rhs[0] = 0  # every row but this one is solved
+    exact, single = Equation(g, rhs, dense=True), Equation(g, rhs.float(), dense=True)
+    broken = torch.arange(len(rhs)) == 0
+    inner = single.jacobian
+    single.jacobian = lambda z: torch.where(broken[:, None, None], 0, inner(z))
+    start = mixed_precision_start(single, exact)
+    assert start.dtype == torch.float64 and torch.equal(start[0], rhs[0])
+    plain = mixed_precision_start(Equation(g, rhs.float(), dense=True), exact)
+    torch.testing.assert_close(start[1:], plain[1:], rtol=0, atol=0)
+    size = exact.value(rhs).norm(dim=1).median()
+    assert exact.value(plain).norm(dim=1).median() < 1e-3 * size

@@ -268,9 +268,9 @@ class RealCase(Case):
         record.add(f"{self.topic}/{self.name}/elliptical/nll", self.radial.value, run=run)
 
 
-def data_table(names: Iterable[str]) -> list[dict[str, str]]:
-    """Which data sets are here; an absent one names the command that fetches it."""
+def data_table(names: Iterable[str], profile: str = "quick") -> list[dict[str, str]]:
+    """Which data sets are here, whole enough for the profile; an absent one names the command that fetches it."""
     return [
-        {"data set": name, "status": "present" if datasets.available(name) else "data absent: make data"}
+        {"data set": name, "status": "present" if datasets.available(name, profile) else "data absent: make data"}
         for name in names
     ]

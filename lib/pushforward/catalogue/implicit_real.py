@@ -12,6 +12,7 @@ import numpy as np
 from pushforward import datasets, metrics
 from pushforward.catalogue.implicit import ImplicitReal, real
 from pushforward.experiment import Result
+from pushforward.families.pushing import some
 from pushforward.flows import with_log_det
 from pushforward.flows.implicit import EXACT_UP_TO
 from pushforward.implicit import Audit, Poisson, Roulette
@@ -77,7 +78,7 @@ def split(name: str, profile: str, points: int) -> datasets.Split:
         InputError, DataError: as ``datasets.load``.
     """
     whole = datasets.load(name, profile)
-    return replace(whole, test=whole.test[:points], name=_words(whole.name))
+    return replace(whole, test=some(whole.test, points, "test points"), name=_words(whole.name))
 
 
 def _words(name: str) -> str:
@@ -130,7 +131,7 @@ def images(
     data, studies = split(name, profile, points), []
     for coeff in coeffs:
         for method, chosen in equal(settings, methods).items():
-            net = {**settings["net"], "coeff": coeff}
+            net = {**chosen["net"], "coeff": coeff}
             found = real(data, {**chosen, "net": net}, f"{method}-{dashed(coeff)}", profile=profile)
             studies.append(ImageCase(found.name, found.method, found.results, net["shape"]))
     return studies
@@ -173,6 +174,6 @@ def record_difference(pair: Mapping[str, ImplicitReal], recorder: Recorder, run:
     recorder.add(pair["impflow"].id("nll-over-resflow"), impflow - resflow, run=run)
 
 
-def present(names: Iterable[str]) -> list[str]:
-    """The data sets that are here themselves."""
-    return [name for name in names if datasets.available(name)]
+def present(names: Iterable[str], profile: str = "quick") -> list[str]:
+    """The data sets that are here themselves, whole enough for the profile."""
+    return [name for name in names if datasets.available(name, profile)]

@@ -1,4 +1,4 @@
-"""Implicit normalizing flows and residual flows: one block class, trained end to end by likelihood (arXiv 2103.09527)."""
+"""Implicit and residual normalizing flows: one block class, trained end to end by likelihood (arXiv 2103.09527)."""
 
 import time
 from collections.abc import Iterator
@@ -10,11 +10,12 @@ import torch
 from pushforward.datasets import Split
 from pushforward.errors import InputError
 from pushforward.families.multiscale import LAYOUT, image_blocks
-from pushforward.families.pushing import nll, push, push_with_log_det
+from pushforward.families.pushing import nll, push, push_with_log_det, some
 from pushforward.families.stage import Stage, TrainingHistory
 from pushforward.families.whitening import check_preconditioners, preconditioned
 from pushforward.fit import FitConfig
 from pushforward.flows import ActNorm, Bijection, Chain, Flow, ImplicitBlock
+from pushforward.flows.implicit import drawing_from
 from pushforward.implicit import Audit, build_network, build_part, update_norms
 from pushforward.objectives import LikelihoodObjective
 from pushforward.seeds import stream
@@ -44,9 +45,10 @@ class Implicit:
         solver: ``{"kind": ...}`` of ``implicit.SOLVERS``; None: Newton in small dimension, Broyden above.
         log_det: ``{"kind": ...}``: exact, truncated, roulette, neumann or recomputed, with its settings.
         power_iterations: of the spectral norms after each optimiser step, warm-started; 0: singular vectors exactly.
+            Iterated norms are too small, so training then certifies its roots with a κ that is estimated from below.
         precondition: exact bijections fitted first, of ``affine`` (whitening), ``radial`` and, for values in [0, 1],
             ``logit``.
-        pool: training points: drawn from a law, or the first of a data set's.
+        pool: training points: drawn from a law, or as many of a data set's.
         fit: the optimiser's settings.
 
     Raises:
@@ -77,9 +79,12 @@ class Implicit:
             raise InputError(f"spread is {self.spread}, expected a positive standard deviation")
         if self.power_iterations < 0:
             raise InputError(f"power_iterations is {self.power_iterations}, expected 0 or more")
+        if self.fit.bf16:
+            raise InputError("fit.bf16 is True, expected False: in bfloat16 no root can be certified")
         check_preconditioners(self.precondition)
         # An unknown name, or a setting that a part does not know, is found before the data is.
-        self.block(**PROBE[self.net.get("kind") == "conv"])
+        with torch.random.fork_rng(devices=[]):
+            self.block(**PROBE[self.net.get("kind") == "conv"])
 
     def block(self, **size: object) -> ImplicitBlock:
         """One new block, of ``dim=...`` or ``shape=...``; the random weights come from torch's global stream."""
@@ -102,7 +107,8 @@ class Implicit:
             chain = Chain(flow.dim, self._blocks(flow.dim)).to(x)
 
         def validation() -> float:
-            latent, more = push_with_log_det(chain, z)
+            with drawing_from(chain, stream(seed, "validation")):  # above d = 64 the log-determinant is an estimate
+                latent, more = push_with_log_det(chain, z)
             return nll(latent, log_det + more)
 
         def renew() -> None:
@@ -135,4 +141,7 @@ def audit(bijection: Bijection) -> Audit:
 
 def _pushed(flow: Flow, split: Split, pool: int) -> tuple[Points, tuple[Points, torch.Tensor]]:
     """Training points, and validation points with their log-determinants, where the blocks begin."""
-    return push(flow.bijection, split.train[:pool]), push_with_log_det(flow.bijection, split.val[:HELD_OUT])
+    return (
+        push(flow.bijection, some(split.train, pool, "training points")),
+        push_with_log_det(flow.bijection, some(split.val, HELD_OUT, "validation points")),
+    )

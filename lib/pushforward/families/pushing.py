@@ -7,9 +7,17 @@ import torch
 from pushforward.errors import NonFinite
 from pushforward.flows import Bijection
 from pushforward.flows.flow import standard_normal_log_prob
+from pushforward.seeds import stream
 from pushforward.shapes import PerPoint, Points
 
 PIECE = 20_000
+
+
+def some(x: Points, count: int, purpose: str) -> Points:
+    """x [n, d] itself, or ``count`` of its rows, drawn from a stream of their own: sets may be ordered, as in time."""
+    if len(x) <= count:
+        return x
+    return x[torch.randperm(len(x), generator=stream(0, purpose))[:count].to(x.device)]
 
 
 @torch.no_grad()

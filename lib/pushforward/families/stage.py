@@ -23,7 +23,7 @@ class Stage:
     points: Points
     config: FitConfig
     validate: Callable[[], float | None] | None = None
-    after_step: Callable[[], None] | None = None  # whenever the parameters have changed
+    after_step: Callable[[], None] | None = None  # after each step of the optimiser
 
 
 @dataclass

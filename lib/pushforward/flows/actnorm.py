@@ -12,7 +12,7 @@ class ActNorm(Bijection):
     """z = (x − m) exp(s), with m and s one number a channel; log |det dz/dx| = (d / channels) Σ s.
 
     The first batch met in training gives m and s (``initialise``), so that z has mean 0 and standard deviation
-    ``spread`` in every channel of it; from then on both are trained like any parameter. Before, the map is the identity.
+    ``spread`` in every channel of it; from then on both are trained like any parameter. Before, it is the identity.
     Source: Glow (arXiv 1807.03039), section 3.1.
 
     Args:

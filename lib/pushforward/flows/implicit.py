@@ -129,13 +129,13 @@ class ImplicitBlock(Bijection):
             return mixed_precision_start(single, exact)
         coarse = self.solver(single, rhs, kappa, COARSE)
         audit.iterations += int(coarse.iterations.sum())
-        return coarse.x.double()
+        return torch.where(coarse.x.isfinite().all(1, keepdim=True), coarse.x, rhs).double()
 
 
 @contextmanager
 def drawing_from(bijection: Bijection, generator: torch.Generator) -> Iterator[None]:
-    """Within, every implicit block of ``bijection`` draws its estimates from ``generator``."""
-    blocks = [part for part in bijection.modules() if isinstance(part, ImplicitBlock)]
+    """Within, every part of ``bijection`` that estimates a log-determinant draws from ``generator``."""
+    blocks = [part for part in bijection.modules() if isinstance(part, Bijection) and hasattr(part, "generator")]
     before = [block.generator for block in blocks]
     try:
         for block in blocks:

@@ -24,7 +24,8 @@ class Audit:
         self.unconverged += int((~result.converged).sum())
         self.fallbacks += int(result.fallbacks.sum())
         self.iterations += int(result.iterations.sum())
-        self.worst = max(self.worst, result.relative_bound.nan_to_num(nan=float("inf")).max().item())
+        if len(result.x):
+            self.worst = max(self.worst, result.relative_bound.nan_to_num(nan=float("inf")).max().item())
 
     def __add__(self, other: "Audit") -> "Audit":
         *counts, worst = zip(astuple(self), astuple(other), strict=True)

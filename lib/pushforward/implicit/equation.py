@@ -16,8 +16,8 @@ class Equation:
     So a float32 network is solved with its weights read as float64.
 
     Args:
-        dense: every evaluation of F finds the Jacobian too, which g's own ``value_and_jacobian`` gives in the same pass,
-            and the last one is remembered: Newton's method, and the backward system at the root, ask for it next.
+        dense: every evaluation of F finds the Jacobian too, which g's own ``value_and_jacobian`` gives in the same
+            pass, and the last one is remembered: Newton's method, and the backward system at the root, ask for it next.
     """
 
     def __init__(self, g: Callable[[Points], Points], rhs: Points, dense: bool = False) -> None:
@@ -51,7 +51,8 @@ class Equation:
     def recall(self, chosen: Tensor, part: "Equation") -> None:
         """Remember for the rows ``chosen`` what ``part``, made by ``rows``, found last."""
         if self.last is not None and part.last is not None:
-            self.last = tuple(mine.index_put((chosen,), theirs) for mine, theirs in zip(self.last, part.last, strict=True))
+            pairs = zip(self.last, part.last, strict=True)
+            self.last = tuple(mine.index_put((chosen,), theirs) for mine, theirs in pairs)
 
     def _value_and_slope(self, z: Points) -> tuple[Points, Tensor]:
         value, slope = self.g.value_and_jacobian(z)
@@ -76,7 +77,7 @@ def forward_mode_jacobian(function: Callable[[Points], Points], z: Points) -> Te
 
 
 def _frozen(g: Callable[[Points], Points], dtype: torch.dtype) -> Callable[[Points], Points]:
-    """g in ``dtype`` and without parameters to reach: by its own ``frozen``, or any module; a plain function as it is."""
+    """g in ``dtype``, no parameters to reach: by its own ``frozen``, or any module; a plain function as it is."""
     if getattr(g, "frozen", None) is not None:
         return g.frozen(dtype)
     return _Frozen(g, dtype) if isinstance(g, nn.Module) else g

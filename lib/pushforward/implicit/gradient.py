@@ -73,7 +73,7 @@ def _backward_system(
     if solver is None and root.shape[1] <= DENSE:
         matrix = dense_jacobian(linear, root).mT
         return lambda h: (matrix @ h[..., None])[..., 0], Direct(matrix)
-    _, products = torch.func.vjp(linear, root)
+    _, products = torch.func.vjp(getattr(linear, "value", linear), root)
     return lambda h: products(h)[0], solver or GMRES()
 
 

@@ -152,7 +152,8 @@ class Layers:
     def frozen(self, dtype: torch.dtype) -> "Layers":
         """The same map in another precision, without a graph."""
         weights, biases = ([t.detach().to(dtype) for t in part] for part in (self.weights, self.biases))
-        return Layers(weights, biases, self.activations)
+        activations = [a.frozen(dtype) if hasattr(a, "frozen") else a for a in self.activations]
+        return Layers(weights, biases, activations)
 
 
 class SpectralConv2d(Lipschitz):
@@ -192,7 +193,7 @@ class SpectralConv2d(Lipschitz):
 
 
 def update_norms(module: nn.Module, iterations: int | None = None, tolerance: float | None = None) -> None:
-    """``Lipschitz.update_norms`` of every Lipschitz network inside ``module``: to be called after each optimiser step."""
+    """``Lipschitz.update_norms`` of every Lipschitz network inside ``module``, for after each optimiser step."""
     for part in module.modules():
         if isinstance(part, Lipschitz):
             part.update_norms(iterations, tolerance)

@@ -161,7 +161,7 @@ def _log_det(jacobian: Tensor) -> PerPoint:
     """ln det(I + J) of J [n, d, d]; by its formula in the plane, where a factorisation would cost more than the net."""
     if jacobian.shape[-1] == 2:
         (a, b), (c, d) = jacobian.unbind(-2)[0].unbind(-1), jacobian.unbind(-2)[1].unbind(-1)
-        return torch.log1p(a + d + a * d - b * c)
+        return ((1 + a) * (1 + d) - b * c).log()
     eye = torch.eye(jacobian.shape[-1], dtype=jacobian.dtype, device=jacobian.device)
     return torch.linalg.slogdet(jacobian + eye)[1]
 

@@ -21,6 +21,8 @@ def training(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], 
     for ax, (name, lines) in zip(axes[0], panels.items(), strict=True):
         seen: dict[str, int] = {}
         for method, points in lines.items():
+            if not points:  # nothing was validated on the way
+                continue
             kind = method.split("-")[0]
             style = ("-", "--", ":", "-.")[seen.setdefault(kind, 0) % 4]
             seen[kind] += 1

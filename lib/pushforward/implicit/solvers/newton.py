@@ -57,10 +57,10 @@ class Newton:
 
 
 def mixed_precision_start(single: Equation, exact: Equation) -> Points:
-    """Where Newton's method is all but done, mostly in single precision: a start for the certified solve [n, d], float64.
+    """Where Newton's method is all but done, mostly in single precision: a float64 start [n, d] to certify.
 
-    Two full Newton steps of ``single`` from its right-hand side, then one step for the residual of ``exact`` by the last
-    Jacobian of ``single``. A row that this leads astray starts from the right-hand side.
+    Two full Newton steps of ``single`` from its right-hand side, then one step for the residual of ``exact`` by the
+    last Jacobian of ``single``. A row that this takes to a NaN or an infinity starts from the right-hand side.
     """
     z = single.rhs
     for _ in range(2):
