@@ -193,7 +193,9 @@ def test_looking_on_the_way_changes_no_number():
 
 def test_an_estimated_validation_is_the_same_every_time():
     wide = normal(40, 66)
-    family = Implicit(blocks=1, net=SMALL, log_det={"kind": "roulette"}, precondition=(), fit=FitConfig(iterations=2, batch=20))
+    family = Implicit(
+        blocks=1, net=SMALL, log_det={"kind": "roulette"}, precondition=(), fit=FitConfig(iterations=2, batch=20)
+    )
     values = [pf.train(family, wide)[1].stages[-1]["val_nll"] for _ in range(2)]
     assert values[0] == values[1]
 
