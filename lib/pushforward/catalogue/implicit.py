@@ -19,7 +19,7 @@ from pushforward.report.results import Recorder
 FLOAT32_ROUND_TRIP, FLOAT64_ROUND_TRIP = 1e-4, 1e-8  # the note's tolerances at coefficient 0.99
 CERTIFIED = 1e-6  # largest certified error of a root, relative to max(1, ‖z‖)
 TIGHT_POINTS = 500
-SPAN = (-12.0, 12.0)  # of the integral: a flow of bounded slopes has the Gaussian's tails wherever it was not taught
+SPAN = (-9.0, 9.0)  # of the integral: a flow of bounded slopes has the Gaussian's tails wherever it was not taught
 
 
 class _Audited(Case):
@@ -107,7 +107,7 @@ def real(
 
 
 def record_lead(impflow: _Audited, resflow: _Audited, recorder: Recorder, run: str, required: bool = False) -> None:
-    """NLL of the implicit flow minus that of the residual flow (nats), mean over seeds; ``required`` to be at most 0."""
+    """NLL of the implicit flow minus that of the residual one (nats), mean over seeds; at most 0 where ``required``."""
     ahead = fmean(e.value for e in impflow.nll) - fmean(e.value for e in resflow.nll)
     bound = {"better": "check", "at_most": 0.0} if required else {}
     recorder.add(impflow.id("nll-over-resflow"), ahead, run=run, **bound)
