@@ -18,14 +18,17 @@ from pushforward.flows import (
     Chain,
     Flow,
     ImplicitBlock,
+    LabelledShift,
     Logit,
     ODEBijection,
     Radial,
+    ResidualBlock,
     Squeeze,
+    ZukoFlow,
 )
 from pushforward.implicit import LipschitzMLP
 from pushforward.interpolation import InterpolationVelocity, MixtureInterpolation, by_name
-from pushforward.nets import MLP, Gated, Lattice, TimeLattice
+from pushforward.nets import MLP, ChebyshevNet, Gated, Lattice, Potential, TimeLattice
 from pushforward.numerics import Adaptive, FixedGrid
 
 
@@ -69,6 +72,14 @@ class LinearVelocity(nn.Module):
         self.dim = dim
         self.matrix = nn.Parameter(torch.zeros(dim, dim))
         self.offset = nn.Parameter(torch.zeros(dim))
+
+    def settings(self) -> dict:
+        return {"dim": self.dim}
+
+    @torch.no_grad()
+    def restrict_(self, start: float, end: float) -> None:
+        for parameter in self.parameters():
+            parameter *= end - start
 
     def forward(self, t: float, x: Tensor) -> Tensor:
         return x @ self.matrix.T + self.offset
@@ -189,6 +200,30 @@ def _adaptive(dtype: torch.dtype) -> Bijection:
     return ODEBijection(velocity, Adaptive(tolerance, tolerance)).to(dtype)
 
 
+def _zuko(*arguments: object) -> Callable[[torch.dtype], Bijection]:
+    def build(dtype: torch.dtype) -> Bijection:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # of the shuffled orders
+            flow = ZukoFlow(3, *arguments)
+        return randomised(flow, 0.4).to(dtype).eval()
+
+    return build
+
+
+def _residual(dtype: torch.dtype) -> Bijection:
+    blocks = [ResidualBlock(randomised(MLP(3, (8, 8), "silu"), 0.2, seed)) for seed in range(2)]
+    return Chain(3, blocks).to(dtype).eval()
+
+
+PATH_GRAPH = [[0.0, 1.0, 0.0], [1.0, 0.0, 2.0], [0.0, 2.0, 0.0]]  # three nodes in a row
+
+
+def _graph(dtype: torch.dtype) -> Bijection:
+    """Points on a graph with their labels behind them, a block on it, and the target that the labels choose."""
+    net = randomised(ChebyshevNet(9, PATH_GRAPH, widths=(6, 5), labels=True), 0.4)
+    return Chain(9, [ODEBijection(net, FixedGrid(40)), LabelledShift(3)]).to(dtype).eval()
+
+
 def _chain(dtype: torch.dtype) -> Bijection:
     ode = ODEBijection(randomised(Gated(3, 4)), FixedGrid(2), "discrete").to(dtype)
     return Chain(3, [_affine(dtype), _radial(dtype), ode])
@@ -210,6 +245,10 @@ _MAPS = [
     Case("discrete-gated", _ode(Gated(3, 5), FixedGrid(4, "midpoint"), "discrete", scale=0.4), 3, 1e-12),
     Case("trace-fixed-grid", _ode(MLP(3, (8, 8, 8), "silu"), FixedGrid(60), scale=0.4), 3, 1e-12),
     Case("trace-adaptive", _adaptive, 3, 1e-10),
+    Case("trace-potential", _ode(Potential(3, 6, 3, 2), FixedGrid(60), scale=0.4), 3, 1e-12),
+    Case("discrete-potential", _ode(Potential(2, 6, 2), FixedGrid(3), "discrete", scale=0.5), 2, 1e-12),
+    Case("nsf", _zuko("nsf", 2, (8, 8), 5), 3, 1e-10),
+    Case("maf", _zuko("maf", 3, (8,), 8, 2, True), 3, 1e-11),
     Case(
         "discrete-angle",
         _learned(
@@ -231,6 +270,8 @@ _MAPS = [
         3,
         1e-12,
     ),
+    Case("residual", _residual, 3, 1e-12),
+    Case("graph", _graph, 9, 1e-11),
     Case("chain", _chain, 3, 1e-12),
 ]
 CASES = {case.name: case for case in _MAPS}

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -122,6 +123,22 @@ def test_every_setting_the_seed_the_data_and_the_version_are_in_the_key(monkeypa
     assert key() == key(replace(FAMILY, fit=watched))  # looking changes no number
     monkeypatch.setattr(JKO, "algorithm_version", JKO.algorithm_version + 1)
     assert key() not in keys
+
+
+@pytest.mark.parametrize(
+    ("family", "key"),
+    [
+        (JKO(), "6008c833bf58"),
+        (JKO({"kind": "mlp", "widths": [6]}, blocks=2, free_block=True), "6ec44a8d6e28"),
+    ],
+    ids=["defaults", "settings"],
+)
+def test_the_keys_of_what_was_trained_before_there_were_later_settings(family, key):
+    """Their change would train every remembered flow anew: only a new ``algorithm_version`` may do that."""
+    data = SimpleNamespace(sha256="0" * 64)
+    assert experiment._key(family, data, 0) == key
+    used = [replace(family, h=(1.0, 2.0)), replace(family, parent="a-0"), replace(family, parent="b-0")]
+    assert len({key, *(experiment._key(other, data, 0) for other in used)}) == 4
 
 
 def test_another_seed_is_another_flow():

@@ -14,9 +14,9 @@ FLOORS = (
     ("flows", "datasets"),
     ("objectives", "metrics"),
     ("fit",),
-    ("families",),
-    ("experiment", "classification"),
-    ("run", "report"),
+    ("families", "remembered"),
+    ("experiment", "classification", "latent"),
+    ("run", "report", "rounds"),
     ("catalogue",),
 )
 # The page and the runner see files and numbers alone: every figure can be redrawn where nothing was trained.

@@ -9,7 +9,7 @@ from torch import nn
 
 import pushforward as pf
 from cases import LinearVelocity, exact_moments, generator, minimise, normal, randomised, split_of, walk
-from pushforward.families import JKO, jko
+from pushforward.families import JKO, certify
 from pushforward.fit import FitConfig
 from pushforward.flows import Chain, Flow, ODEBijection
 from pushforward.metrics import integral, kl_to_truth
@@ -145,7 +145,7 @@ def trained(request):
     velocity = {"lattice": {"kind": "lattice", "sizes": (16, 8)}, "mlp": {"kind": "mlp", "widths": (24, 24)}}
     family = JKO(velocity[request.param], blocks=3, h0=0.5, stop_ratio=0, fit=CONFIG)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jko, "PROBES", 2000)  # fewer points to look for folds at: the integral will tell
+        patch.setattr(certify, "PROBES", 2000)  # fewer points to look for folds at: the integral will tell
         return pf.train(family, split_of(drawn(4000, 0), drawn(4000, 1)), device="cpu")
 
 

@@ -3,7 +3,7 @@
 from pushforward import datasets, distributions, metrics
 from pushforward.datasets import Split
 from pushforward.experiment import Result, train, train_once
-from pushforward.families import JKO, Implicit, Interpolation
+from pushforward.families import FFJORD, IGNN, JKO, Implicit, Interpolation, OTFlow, ScoreSDE, Zuko
 from pushforward.fit import FitConfig
 from pushforward.flows import Flow
 from pushforward.flows import load_flow as load
@@ -11,13 +11,18 @@ from pushforward.flows import load_flow as load
 __version__ = "0.1.0"
 
 __all__ = [
+    "FFJORD",
+    "IGNN",
     "JKO",
     "FitConfig",
     "Flow",
     "Implicit",
     "Interpolation",
+    "OTFlow",
     "Result",
+    "ScoreSDE",
     "Split",
+    "Zuko",
     "datasets",
     "distributions",
     "load",

@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +177,9 @@ def _settings(family: Family) -> dict:
 def _key(family: Family, split: Split, seed: int) -> str:
     # How often training is looked at changes no number, so it is no part of the question.
     settings = asdict(family, dict_factory=lambda items: {k: v for k, v in items if k not in FitConfig.MONITORING})
+    # A setting that came later is no part of it while unused, so that what was trained before is found again.
+    unused = [f.name for f in fields(family) if f.metadata.get("later") and getattr(family, f.name) == f.default]
+    settings = {name: value for name, value in settings.items() if name not in unused}
     what = [family.name, family.algorithm_version, settings, split.sha256, seed]
     if hasattr(family, "fingerprint"):  # of what its settings only name
         what.append(family.fingerprint())

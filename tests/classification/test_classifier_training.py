@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cases import generator, normal
-from pushforward import classification
+from pushforward import classification, remembered
 from pushforward.classification import METHODS, Classifier, training
 from pushforward.datasets import Labelled
 from pushforward.errors import CheckpointError, NonFinite
@@ -151,7 +151,7 @@ def test_a_killed_training_goes_on_to_the_same_bits(monkeypatch):
 
 def test_the_key_knows_settings_data_and_seed():
     def key(settings=SETTINGS, data=0, seed=0):
-        return training._key(settings, pictures(data), seed)
+        return remembered.key(settings, pictures(data), seed)
 
     keys = {key(), key(seed=1), key(replace(SETTINGS, coeff=0.8)), key(data=1)}
     assert len(keys) == 4
@@ -167,6 +167,13 @@ def test_test_points_have_no_part_in_training():
     first, second = (classification.train(brief, part, device="cpu")[0] for part in (data, other))
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_scores_are_a_linear_function_of_the_features():
+    network, x = once().network, pictures().test
+    found = classification.features(network, x)
+    assert found.shape == (60, 4) and not found.requires_grad
+    torch.testing.assert_close(network.head(found), network(x))
 
 
 def test_validation_is_the_error_on_validation_points():

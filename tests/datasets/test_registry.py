@@ -1,7 +1,7 @@
 import pytest
 
 from pushforward import datasets
-from pushforward.datasets import bsds300, cifar, manifest, mnist, patches, registry, tabular
+from pushforward.datasets import bsds300, cifar, imagenet, manifest, mnist, patches, registry, tabular
 from pushforward.errors import DataError, InputError
 
 
@@ -24,16 +24,16 @@ def test_unknown_names_and_profiles_list_the_known_ones():
 
 def test_profiles_are_those_that_the_recipes_size():
     assert set(datasets.PROFILES) == set(bsds300.COUNTS) == set(patches.COUNTS)
-    assert set(datasets.PROFILES) == set(cifar.SIZES) == {*mnist.OF_THE_TEST_IMAGES, "paper"}
+    assert set(datasets.PROFILES) == set(cifar.SIZES) == set(imagenet.SIZES) == {*mnist.OF_THE_TEST_IMAGES, "paper"}
 
 
 def test_every_name_has_a_table_a_loader_and_a_way_to_come():
     names = ("bsds300", "digits", "patches", "flights", "power", "gas", "hepmass", "miniboone", "bsds300-tabular")
-    assert datasets.names() == (*names, "mnist", "cifar-10", "cifar-100")
+    assert datasets.names() == (*names, "mnist", "cifar-10", "cifar-100", "imagenet-32")
     for name in datasets.names():
         table = manifest.entry(name)
         assert table["source"] and table["licence"] and table["shape"]
-        if name in registry.EMBEDDED or "digests" in table:
+        if name in registry.EMBEDDED or "digests" in table or "by_hand" in table:
             continue
         for row in table["files"].values():
             if "member" in row:

@@ -3,14 +3,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
 
-from cases import LinearVelocity, exact_moments, normal, split_of, student, walk
-from pushforward.errors import InputError, NonFinite, NotInvertible
-from pushforward.families import JKO, Family, jko, pushing
+from cases import exact_moments, normal, split_of, student, walk
+from pushforward.errors import InputError, NonFinite
+from pushforward.experiment import train
+from pushforward.families import JKO, Family, certify, pushing
 from pushforward.families.jko import LATTICE_FIT, NETWORK_FIT
+from pushforward.fit import FitConfig
 from pushforward.flows import Affine, Flow, Radial
-from pushforward.nets import MLP, NETS, Gated, Lattice
+from pushforward.nets import MLP, Gated, Lattice
 from pushforward.numerics import Exact, FiniteDifference, FixedGrid, Hutchinson
 
 SMALL = {"kind": "mlp", "widths": (6,), "activation": "tanh"}
@@ -19,7 +20,7 @@ X = exact_moments(400, torch.tensor([1.0, -1.0]).double(), torch.tensor([2.0, 0.
 
 @pytest.fixture(autouse=True)
 def few_probes(monkeypatch):
-    monkeypatch.setattr(jko, "PROBES", 150)
+    monkeypatch.setattr(certify, "PROBES", 150)
     monkeypatch.setattr(pushing, "PIECE", 150)
 
 
@@ -35,6 +36,9 @@ def test_step_sizes_grow_to_their_cap():
     assert paper.step_sizes() == pytest.approx([0.25, 0.35, 0.49, 0.686, 0.9604, 1.34456, 1.882384, 2.6353376])
     assert JKO(blocks=4, h0=0.5, growth=2.0, h_max=1.5).step_sizes() == [0.5, 1.0, 1.5, 1.5]
     assert JKO(blocks=3, h0=1.0, growth=1.0, free_block=True).step_sizes() == [1.0, 1.0, math.inf]
+    assert JKO(h=(0.5, 0.2)).step_sizes() == [0.5, 0.2]
+    assert JKO(h=[0.5, 0.2], free_block=True).step_sizes() == [0.5, 0.2, math.inf]
+    assert JKO(h=[0.5, 0.2]) == JKO(h=(0.5, 0.2))  # a YAML file has lists
 
 
 @pytest.mark.parametrize(
@@ -51,6 +55,10 @@ def test_step_sizes_grow_to_their_cap():
         ({"velocity": "mlp"}, "velocity is 'mlp', expected None or a dict"),
         ({"diffusion": -0.1}, "diffusion is -0.1"),
         ({"pool": 0}, "pool is 0"),
+        ({"h": ()}, r"h is \(\), expected a tuple of positive, finite step sizes"),
+        ({"h": (0.5, 0.0)}, r"h is \(0.5, 0.0\)"),
+        ({"h": (0.5, math.inf)}, r"h is \(0.5, inf\)"),
+        ({"h": 0.5}, "h is 0.5, expected a tuple"),
     ],
 )
 def test_bad_settings_are_named(settings, message):
@@ -205,6 +213,16 @@ def test_a_stage_validates_on_the_held_out_points():
     assert found == pytest.approx([row["val_nll"] for row in history.stages[1:]], abs=1e-12)
 
 
+def test_a_row_has_the_cost_of_its_training():
+    family = JKO(
+        velocity=SMALL, blocks=2, stop_ratio=0, stop_on_rise=False, steps=3, fit=FitConfig(iterations=7, batch=20)
+    )
+    _, history = train(family, X, device="cpu")
+    assert [row["minibatches"] for row in history.stages[1:]] == [7, 7]
+    assert [row["evaluations"] for row in history.stages[1:]] == [7 * 3 * 4] * 2  # four slopes a step of rk4
+    assert (history.minibatches, history.evaluations) == (14, 168)
+
+
 def test_only_the_block_in_training_has_gradients_and_a_graph():
     """Memory stays that of one block: nothing that earlier blocks did hangs on to the loss of a later one."""
     earlier = []
@@ -318,115 +336,6 @@ def test_estimated_divergences_leave_no_noise_in_what_is_reported(divergence):
     flow, found = walk(replace(family, divergence=divergence), split_of(X), nudge)
     assert [row["val_nll"] for row in found.stages] == [row["val_nll"] for row in exact.stages]
     assert torch.equal(flow.log_prob(X), flow.log_prob(X))
-
-
-# --- no result from a map that folds or a solver that misses ---------------------------------------------------------
-
-
-class Ripple(nn.Module):
-    """v(x) = a sin(3x) in each coordinate, with a set by the test."""
-
-    def __init__(self, dim, amplitude):
-        super().__init__()
-        self.dim = dim
-        self.amplitude = nn.Parameter(torch.tensor(float(amplitude)))
-
-    def forward(self, t, x):
-        return self.amplitude * torch.sin(3 * x)
-
-
-@pytest.fixture
-def rippled(monkeypatch):
-    monkeypatch.setitem(NETS, "ripple", Ripple)
-    monkeypatch.setitem(NETS, "linear", LinearVelocity)
-
-    def family(amplitude, **settings):
-        return JKO(
-            {"kind": "ripple", "amplitude": amplitude},
-            blocks=1,
-            method="midpoint",
-            steps=1,
-            stop_on_rise=False,
-            **settings,
-        )
-
-    return family
-
-
-def test_steps_are_doubled_until_a_block_neither_folds_nor_moves_with_the_solver(rippled):
-    flow, history = walk(rippled(0.8), split_of(X), still)
-    block = flow.bijection.blocks[1]
-    steps = history.stages[1]["steps"]
-    assert steps == block.solver.steps and steps in (8, 16, 32)
-    assert (block.step_determinants(X)[1] > 0).all()
-    coarse, fine = (replace(block.solver, steps=n) for n in (steps, 2 * steps))
-    assert block.solver == coarse
-    x = flow.bijection.blocks[0](X)
-    nll = []
-    for block.solver in (coarse, fine):
-        nll.append(-Flow(block).log_prob(x).mean().item())
-    assert abs(nll[0] - nll[1]) < jko.GAP
-    assert walk(rippled(0.001), split_of(X), still)[1].stages[1]["steps"] == 1
-
-
-def test_the_trace_is_compared_with_a_finer_solver_too(rippled):
-    _, history = walk(rippled(1.0, log_det="trace"), split_of(X), still)
-    assert history.stages[1]["steps"] > 1
-
-
-def test_folds_are_looked_for_beyond_the_points(rippled, monkeypatch):
-    """Points where nothing folds and no other fault shows: only the box around them can find the folds between them."""
-    monkeypatch.setattr(jko, "GAP", math.inf)
-    x = torch.cat([torch.full((200, 1), 0.95), torch.full((200, 1), -0.95)]).double() + 0.01 * normal(400, 1)
-    family = rippled(1.0, precondition=())
-    assert (family.block(1).double().step_determinants(x)[1] > 0).all()
-    _, history = walk(family, split_of(x), still)
-    assert history.stages[1]["steps"] > 1
-
-
-def test_folds_are_looked_for_at_held_out_points(rippled, monkeypatch):
-    monkeypatch.setattr(jko, "GAP", math.inf)
-    x, held_out = 0.03 * normal(400, 1), torch.tensor([[0.4]]).double()  # the box around x does not reach 0.4
-    family = rippled(1.0, precondition=())
-    assert (family.block(1).double().step_determinants(x)[1] > 0).all()
-    assert walk(family, split_of(x), still)[1].stages[1]["steps"] == 1
-    assert walk(family, split_of(x, held_out), still)[1].stages[1]["steps"] > 1
-
-
-@pytest.mark.parametrize("log_det", ["discrete", "trace"])
-def test_a_block_that_no_solver_resolves_is_an_error(rippled, monkeypatch, log_det):
-    monkeypatch.setattr(jko, "MADE_UP", math.inf)
-    with pytest.raises(NotInvertible, match="a block with 64 steps (still folds|moves its NLL by).*lower h0"):
-        walk(rippled(500.0, log_det=log_det), split_of(X), still)
-
-
-def test_a_block_that_is_dropped_need_not_be_resolved(rippled):
-    """It raises the NLL and no coarse grid resolves it: an error where it is kept, no matter where it is dropped."""
-    family = rippled(-5.0, log_det="trace")
-    with pytest.raises(NotInvertible, match="NLL moves by"):
-        walk(family, split_of(X), still)
-    flow, history = walk(replace(family, stop_on_rise=True), split_of(X), still)
-    assert not history.stages[1]["kept"] and len(flow.bijection.blocks) == 1
-
-
-def test_an_nll_that_the_solver_made_up_is_an_error(rippled):
-    with pytest.raises(NotInvertible, match="NLL moves by .* nats when its 1 steps .* exploited the coarse grid"):
-        walk(rippled(3.0, log_det="trace"), split_of(X), still)
-
-
-def test_half_trained_folds_do_not_stop_the_training(rippled):
-    found = []
-
-    def look(stage):
-        stage.module.eval()
-        found.append(stage.validate())
-        with torch.no_grad():
-            stage.module.velocity.amplitude.zero_()
-        found.append(stage.validate())
-
-    walk(rippled(0.8), split_of(X), look)
-    assert found[0] is None
-    assert math.isfinite(found[1])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,6 @@
 
 from pushforward.classification.network import ClassifierNet
 from pushforward.classification.settings import METHODS, Classifier
-from pushforward.classification.training import Trained, error, train, train_once
+from pushforward.classification.training import Trained, error, features, train, train_once
 
-__all__ = ["METHODS", "Classifier", "ClassifierNet", "Trained", "error", "train", "train_once"]
+__all__ = ["METHODS", "Classifier", "ClassifierNet", "Trained", "error", "features", "train", "train_once"]

@@ -32,4 +32,8 @@ class ClassifierNet(nn.Module):
 
     def forward(self, x: Points) -> Tensor:
         """Scores [n, classes]; their softmax is the probability of each class."""
-        return self.head(self.body(x.unflatten(1, self.shape)).mean((2, 3)))
+        return self.head(self.features(x))
+
+    def features(self, x: Points) -> Points:
+        """What the scores are a linear function of, [n, channels]: the activations' means over the pixels."""
+        return self.body(x.unflatten(1, self.shape)).mean((2, 3))

@@ -1,31 +1,23 @@
 """Train a classifier; remember the result under a key, and go on from where a killed run stopped."""
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from pushforward import paths
-from pushforward.checkpoints import load_tensors, save_tensors
 from pushforward.classification.network import ClassifierNet
 from pushforward.classification.objective import CrossEntropy, labelled_rows
 from pushforward.classification.settings import Classifier
 from pushforward.datasets import Labelled
-from pushforward.errors import CheckpointError
 from pushforward.families.implicit import audit
-from pushforward.files import write_json
 from pushforward.fit import FitHistory, fit
 from pushforward.implicit import Audit, update_norms
+from pushforward.remembered import remembered
 from pushforward.seeds import stream
 from pushforward.shapes import Points
-from pushforward.surroundings import surroundings
 
 CHUNK = 500  # images scored at a time
-# Settings that change no number. Validation is none of them: it makes the singular vectors exact for a moment.
-SILENT = ("log_every", "checkpoint_seconds")
 
 
 @dataclass(frozen=True)
@@ -96,21 +88,16 @@ def train_once(name: str, settings: Classifier, data: Labelled, *, seed: int = 0
     Raises:
         CheckpointError: the folder holds something else; and what ``train`` raises.
     """
-    key = _key(settings, data, seed)
-    folder = paths.artifacts() / f"{name}-{key}"
-    if (folder / "result.json").is_file():
-        network, history, made = _recall(folder, _new(settings, data, seed))
-        print(f"{name}: found in the cache, trained in {history.seconds:.0f} CPU-seconds", flush=True)
-        return Trained(network, history, audit(network), data, key, folder, made)
-    partial = folder / "classifier.partial.safetensors"
-    network, history = train(settings, data, seed=seed, device=device, checkpoint=partial)
-    made, solves = surroundings(), audit(network)
-    save_tensors(folder / "classifier.safetensors", network.state_dict(), {"key": key})
-    note = {"settings": asdict(settings), "seed": seed, "data": data.label, "data_sha256": data.sha256}
-    write_json(folder / "result.json", note | {"history": asdict(history), "surroundings": made})
-    partial.unlink(missing_ok=True)
-    print(f"{name}: trained in {history.seconds:.0f} CPU-seconds", flush=True)
-    return Trained(network, history, solves, data, key, folder, made)
+    found = remembered(
+        name,
+        settings,
+        data,
+        seed,
+        lambda: _new(settings, data, seed),
+        lambda path: train(settings, data, seed=seed, device=device, checkpoint=path),
+    )
+    network = found.network
+    return Trained(network, found.history, audit(network), data, found.key, found.folder, found.surroundings)
 
 
 @torch.no_grad()
@@ -124,23 +111,14 @@ def error(network: nn.Module, x: Points, labels: Tensor) -> float:
     return 100 * wrong / len(x)
 
 
+@torch.no_grad()
+def features(network: ClassifierNet, x: Points) -> Points:
+    """``network.features`` of images [n, d], [n, channels], on the CPU; the network should be in evaluation mode."""
+    where = next(network.parameters()).device
+    return torch.cat([network.features(part.to(where)).cpu() for part in x.split(CHUNK)])
+
+
 def _new(settings: Classifier, data: Labelled, seed: int) -> ClassifierNet:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream(seed, "init").initial_seed())
         return ClassifierNet(settings, data.shape, data.classes).to(data.train.dtype)
-
-
-def _key(settings: Classifier, data: Labelled, seed: int) -> str:
-    plain = asdict(settings, dict_factory=lambda items: {k: v for k, v in items if k not in SILENT})
-    question = json.dumps([settings.name, settings.algorithm_version, plain, data.sha256, seed], sort_keys=True)
-    return hashlib.sha256(question.encode()).hexdigest()[:12]
-
-
-def _recall(folder: Path, network: ClassifierNet) -> tuple[ClassifierNet, FitHistory, dict]:
-    tensors, _ = load_tensors(folder / "classifier.safetensors")
-    try:
-        record = json.loads((folder / "result.json").read_text())
-        network.load_state_dict(tensors)
-        return network.eval(), FitHistory(**record["history"]), record["surroundings"]
-    except (ValueError, KeyError, TypeError, RuntimeError) as problem:
-        raise CheckpointError(f"{folder} cannot be read ({problem}): delete the folder to train again") from problem

@@ -35,7 +35,8 @@ class Contents:
 def ensure(name: str) -> str:
     """Have the data set ``name`` complete and verified, downloading it if need be; returns what was done, in words.
 
-    A broken file in ``data/cache`` is replaced; one in another folder is the user's and is only reported.
+    A broken file in ``data/cache`` is replaced; one in another folder is the user's and is only reported. A set that is
+    given to registered users alone is not downloaded: the words then say where it is to be had.
 
     Raises:
         DataError: no network, a truncated or foreign archive, or files that are missing or altered.
@@ -70,6 +71,8 @@ def _ensure_files(name: str) -> str:
     if not wanted:
         return f"{name}: {len(files)} files verified"
     table = manifest.entry(name)
+    if "by_hand" in table:
+        return f"{name}: {len(wanted)} of {len(files)} files are absent; {table['by_hand']}"
     if all("member" in files[file] for file in wanted):
         archive = manifest.entry(table["archive"]) if "archive" in table else table
         fetch_archive(archive["url"], archive["checksum"], _sharing(name))

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from functools import partial
 
-from pushforward.datasets import bsds300, cifar, digits, flights, manifest, mnist, patches, raw_files, tabular
+from pushforward.datasets import bsds300, cifar, digits, flights, imagenet, manifest, mnist, patches, raw_files, tabular
 from pushforward.datasets.labelled import Labelled
 from pushforward.datasets.split import Split
 from pushforward.errors import InputError
@@ -19,12 +19,14 @@ LOADERS: dict[str, Callable[[str, int], Split]] = {
     "mnist": mnist.load,
     "cifar-10": cifar.TEN.load,
     "cifar-100": cifar.HUNDRED.load,
+    imagenet.KIND.name: imagenet.load,
 }
 LABELLED: dict[str, Callable[[str, int], Labelled]] = {
     "digits": digits.labelled,
     "mnist": mnist.labelled,
     "cifar-10": cifar.TEN.labelled,
     "cifar-100": cifar.HUNDRED.labelled,
+    imagenet.KIND.name: imagenet.labelled,
 }
 EMBEDDED = ("digits", "patches", "flights")  # these come with packages; the others as files, by `make data`
 STAND_INS = {"bsds300": "patches"}  # what takes the place of absent files; of the others nothing does

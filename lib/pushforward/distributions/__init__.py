@@ -16,6 +16,7 @@ from pushforward.distributions.planar import (
     swiss_roll,
     two_spirals,
 )
+from pushforward.distributions.ramping import RampingSeries
 from pushforward.errors import InputError
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Entropy",
     "GaussianMixture",
     "ImageDensity",
+    "RampingSeries",
     "by_name",
     "checkerboard",
     "eight_gaussians",

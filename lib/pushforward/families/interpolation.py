@@ -17,7 +17,7 @@ from pushforward.flows import Affine, Chain, Flow, ODEBijection
 from pushforward.interpolation import PREDICTIONS, InterpolationVelocity, schedules
 from pushforward.nets import NETS
 from pushforward.numerics import Adaptive, FixedGrid
-from pushforward.objectives import COUPLINGS, MatchingObjective
+from pushforward.objectives import COUPLINGS, MatchingObjective, Objective
 from pushforward.seeds import stream
 from pushforward.shapes import Points
 
@@ -132,6 +132,12 @@ class Interpolation:
         kind = arguments.pop("kind")
         return kind, {**arguments, "time": True} if kind == "mlp" else arguments
 
+    def objective(self, ode: ODEBijection) -> Objective:
+        """What training minimises over the velocity of ``ode``: the regression; a subclass may ask for another loss."""
+        first, last = self.times()
+        emphasis = self.emphasis or (LATTICE_EMPHASIS if self._net(ode.dim)[0] == "time-lattice" else 1.0)
+        return MatchingObjective(ode.velocity, first, last, self.coupling, self.antithetic, emphasis)
+
     def build(self, split: Split) -> Flow:
         """The flow before training: the preconditioners, fitted on the training points."""
         return preconditioned(self.precondition, split.train)
@@ -147,23 +153,19 @@ class Interpolation:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream(seed, "init").initial_seed())
             ode = self.ode(dim).to(x)
-        first, last = self.times()
-        lattice = self._net(dim)[0] == "time-lattice"
-        emphasis = self.emphasis or (LATTICE_EMPHASIS if lattice else 1.0)
-        objective = MatchingObjective(ode.velocity, first, last, self.coupling, self.antithetic, emphasis)
-        fit = self.fit or (LATTICE_FIT if lattice else NETWORK_FIT)
+        fit = self.fit or (LATTICE_FIT if self._net(dim)[0] == "time-lattice" else NETWORK_FIT)
         blocks = [ode, *self._source(x)]
 
         def validation() -> float:
             latent, more = push_with_log_det(Chain(dim, blocks), z)
             return nll(latent, log_det + more)
 
-        yield Stage("velocity", ode, objective, x, fit, validation)
+        yield Stage("velocity", ode, self.objective(ode), x, fit, validation)
         fitted = history.fits["velocity"]
         for block in blocks:
             chain.append(block)
-        row = {"stage": "velocity", "evaluations": fitted.iterations, "seconds": fitted.seconds}
-        history.stages.append({**row, "val_nll": validation()})
+        counts = {"minibatches": fitted.iterations, "evaluations": fitted.iterations}
+        history.stages.append({"stage": "velocity", **counts, "seconds": fitted.seconds, "val_nll": validation()})
 
     def _source(self, x: Points) -> list[Affine]:
         """Whitens the source law a Z + b X_1 of data x [n, d], by its moments; nothing where it is N(0, I)."""

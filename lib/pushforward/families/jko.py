@@ -3,18 +3,20 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
 
 from pushforward.datasets import Split
-from pushforward.errors import InputError, NotInvertible
+from pushforward.errors import InputError
+from pushforward.families.certify import certify, nll_so_far
+from pushforward.families.parent import Parent, inherit
 from pushforward.families.pushing import nll, push, push_with_log_det
-from pushforward.families.stage import Stage, TrainingHistory
+from pushforward.families.stage import LATER, Stage, TrainingHistory
 from pushforward.families.whitening import check_preconditioners, preconditioned
 from pushforward.fit import FitConfig
-from pushforward.flows import Flow, ODEBijection, with_solver
+from pushforward.flows import Chain, Flow, ODEBijection
 from pushforward.metrics import movement, movement_ratio
 from pushforward.nets import NETS
 from pushforward.numerics import Divergence, Exact, FiniteDifference, FixedGrid, Hutchinson
@@ -28,11 +30,6 @@ DIVERGENCES: dict[str, Callable[[], Divergence]] = {
     "hutchinson-rademacher": lambda: Hutchinson("rademacher"),
     "finite-difference": FiniteDifference,
 }
-MAX_STEPS = 64  # a block that needs more steps than this is an error
-GAP = 0.003  # nats by which the NLL of a block may move when its steps are halved in length
-GAP_POINTS = 5_000  # held-out points that measure it
-MADE_UP = 0.5  # nats from which such a move is the optimiser's doing, not the solver's error
-PROBES = 20_000  # training points, and held-out points, at which a block is looked at for folds
 LATTICE_FIT = FitConfig(iterations=200, batch=2000, lr=0.04, betas=(0.9, 0.98))
 NETWORK_FIT = FitConfig(iterations=300, batch=512, optimizer="adamw", lr=2e-3, weight_decay=0.05, clip=5.0)
 SMALL = 3  # up to this dimension the exact determinant of the discretised block costs less than it saves
@@ -61,6 +58,11 @@ class JKO:
         pool: training points pushed from block to block: drawn from a law, or the first of a data set's.
         fit: the optimiser's settings, the same for every block; None: ``LATTICE_FIT``, with large steps, since control
             points are in units of their cells, or ``NETWORK_FIT``.
+        h: step sizes of all blocks, in the place of ``blocks``, ``h0``, ``growth`` and ``h_max``; a free block comes
+            after them.
+        parent: a flow of the same data to go on from, by the name of its folder in ``artifacts``. Every block starts
+            as the parent's block, or as half of it where there are two step sizes for each, with the parent's
+            preconditioners and grids: before training the flow is its parent. It goes before ``warm_start``.
 
     Raises:
         InputError: a setting out of its range, or an unknown name.
@@ -83,6 +85,8 @@ class JKO:
     diffusion: float = 0.0
     pool: int = 300_000
     fit: FitConfig | None = None
+    h: tuple[float, ...] | None = field(default=None, metadata=LATER)
+    parent: str | None = field(default=None, metadata=LATER)
 
     name: ClassVar[str] = "jko-iflow"
     algorithm_version: ClassVar[int] = 2  # raise it when the same settings would train another flow
@@ -103,9 +107,15 @@ class JKO:
             raise InputError(f"pool is {self.pool}, expected at least 1 point")
         if self.diffusion < 0:
             raise InputError(f"diffusion is {self.diffusion}, expected a time of at least 0")
+        if self.h is not None:
+            if not isinstance(self.h, list | tuple) or not self.h or not all(0 < h < math.inf for h in self.h):
+                raise InputError(f"h is {self.h}, expected a tuple of positive, finite step sizes, one a block")
+            object.__setattr__(self, "h", tuple(self.h))  # a list, as a YAML file has it
 
     def step_sizes(self) -> list[float]:
         """h_k of every block; the free block's is infinite."""
+        if self.h is not None:
+            return [*self.h, math.inf] if self.free_block else list(self.h)
         sizes = [min(self.growth**k * self.h0, self.h_max) for k in range(self.blocks)]
         return [*sizes[:-1], math.inf] if self.free_block else sizes
 
@@ -126,8 +136,17 @@ class JKO:
         return ("lattice", {}) if dim == 2 else ("mlp", {"widths": (128, 128), "activation": "silu"})
 
     def build(self, split: Split) -> Flow:
-        """The flow before block 1: the preconditioners, fitted on the training points."""
-        return preconditioned(self.precondition, split.train)
+        """The flow before block 1: the preconditioners, fitted on the training points or the parent's."""
+        if self.parent is None:
+            return preconditioned(self.precondition, split.train)
+        parent, dim = Parent.load(self.parent), split.train.shape[1]
+        parent.check_precondition(self.precondition, dim)
+        return Flow(Chain(dim, parent.preconditioners)).to(split.train)
+
+    def _starts(self) -> list[ODEBijection | None]:
+        """What the blocks start from."""
+        count = len(self.step_sizes())
+        return [None] * count if self.parent is None else Parent.load(self.parent).starts(count, self.free_block)
 
     def stages(self, flow: Flow, split: Split, history: TrainingHistory, seed: int) -> Iterator[Stage]:
         """One stage a block. Block k sees only the points that blocks 1 … k − 1 have pushed; those are frozen."""
@@ -141,29 +160,26 @@ class JKO:
         history.stages.append({"stage": "start", "val_nll": nll(z, log_det), "seconds": time.process_time() - started})
         previous = None
         stopped = False
-        for k, h in enumerate(self.step_sizes()):
+        for k, (h, start) in enumerate(zip(self.step_sizes(), self._starts(), strict=True)):
             if stopped and not math.isinf(h):
                 continue  # the free block comes after the last step, whichever that was
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(stream(seed, f"init/{k}").initial_seed())
-                block = self.block(dim).to(x)
-            if self.warm_start and previous is not None:
-                block.load_state_dict(previous.state_dict())
+            block = self._first(k, x, seed, start, previous)
             stage = Stage(
                 f"block-{k + 1}",
                 block,
                 JKOObjective(block, h),
                 x,
                 fit,
-                validate=lambda z=z, log_det=log_det, block=block: _nll_so_far(block, z, log_det),
+                validate=lambda z=z, log_det=log_det, block=block: nll_so_far(block, z, log_det),
             )
             yield stage
             started = time.process_time()
-            stage_solver = block.solver
-            found = _nll_so_far(block, z, log_det)
+            fitted = history.fits[stage.name]
+            cost = {"minibatches": fitted.iterations, "evaluations": fitted.iterations * block.solver.evaluations}
+            found = nll_so_far(block, z, log_det)
             kept = not self.stop_on_rise or found is None or found <= nll(z, log_det)
             if kept:
-                _certify(block, x, z[:PROBES])
+                certify(block, x, z)
             pushed = push(block, x)
             ratio = movement_ratio(x, pushed)
             row = {
@@ -172,9 +188,9 @@ class JKO:
                 "movement": movement(x, pushed),
                 "ratio": ratio,
                 "steps": block.solver.steps,
-                "evaluations": history.fits[stage.name].iterations * stage_solver.evaluations,
+                **cost,
+                "seconds": fitted.seconds + time.process_time() - started,
             }
-            row["seconds"] = history.fits[stage.name].seconds + time.process_time() - started
             later, more = push_with_log_det(block, z)
             history.stages.append({**row, "val_nll": nll(later, log_det + more), "kept": kept})
             stopped = stopped or ratio < self.stop_ratio or not kept
@@ -182,64 +198,18 @@ class JKO:
                 x, z, log_det, previous = pushed, later, log_det + more, block
                 chain.append(block)
 
-
-@torch.no_grad()
-def _certify(block: ODEBijection, x: Points, held_out: Points) -> None:
-    """Double the steps of a trained block until it is a bijection whose NLL does not move with the solver.
-
-    The ODE is invertible whatever the velocity; only a coarse discretisation of it can fold. Determinants are looked
-    at on training and held-out points and, for small d, all over a box that is larger than they fill.
-
-    Raises:
-        NotInvertible: more than 64 steps would be needed, or the NLL of the training grid was made up by the solver:
-            likelihood training exploits a grid that is too coarse for its velocity.
-    """
-    probes = torch.cat([x[:PROBES], held_out])
-    if block.log_det == "discrete":
-        reach = 1.5 * x.abs().amax(0)
-        box = torch.rand(4 * PROBES, block.dim, generator=stream(0, "certify"), dtype=x.dtype).to(x)
-        probes = torch.cat([probes, (2 * box - 1) * reach])
-    while True:
-        folds = _folds(block, probes)
-        gap = 0.0 if folds else _solver_gap(block, held_out[:GAP_POINTS])
-        if not folds and gap <= GAP:
-            return
-        steps = block.solver.steps
-        if gap > MADE_UP:
-            raise NotInvertible(
-                f"a block's NLL moves by {gap:.2f} nats when its {steps} steps are halved in length: training has "
-                "exploited the coarse grid; train with more steps or a smaller h"
-            )
-        if 2 * steps > MAX_STEPS:
-            raise NotInvertible(
-                f"a block with {steps} steps {'still folds' if folds else f'moves its NLL by {gap:.3f} nats'}, "
-                "expected a velocity that the solver resolves: lower h0, growth or the learning rate"
-            )
-        block.solver = replace(block.solver, steps=2 * steps)
-
-
-def _folds(block: ODEBijection, x: Points) -> bool:
-    if block.log_det != "discrete":
-        return False
-    return any(float(block.step_determinants(part)[1].min()) <= 0 for part in x.split(PROBES))
-
-
-def _solver_gap(block: ODEBijection, x: Points) -> float:
-    finer = with_solver(block, replace(block.solver, steps=2 * block.solver.steps), block.log_det)
-    return abs(_nll_after(block, x, 0.0) - _nll_after(finer, x, 0.0))
-
-
-def _nll_after(block: ODEBijection, z: Points, log_det: torch.Tensor) -> float:
-    z, more = push_with_log_det(block, z)
-    return nll(z, log_det + more)
-
-
-def _nll_so_far(block: ODEBijection, z: Points, log_det: torch.Tensor) -> float | None:
-    """None where a half-trained block folds: training may yet unfold it, and finer steps are chosen at its end."""
-    try:
-        return _nll_after(block, z, log_det)
-    except NotInvertible:
-        return None
+    def _first(
+        self, k: int, x: Points, seed: int, start: ODEBijection | None, previous: ODEBijection | None
+    ) -> ODEBijection:
+        """Block k + 1 as its training begins, on the device and of the dtype of x."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream(seed, f"init/{k}").initial_seed())
+            block = self.block(x.shape[1]).to(x)
+        if start is not None:
+            inherit(block, start)
+        elif self.warm_start and previous is not None:
+            block.load_state_dict(previous.state_dict())
+        return block
 
 
 def _ornstein_uhlenbeck(x: Points, t: float, generator: torch.Generator) -> Points:

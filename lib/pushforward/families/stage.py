@@ -12,6 +12,8 @@ from pushforward.flows import Flow
 from pushforward.objectives import Objective
 from pushforward.shapes import Points
 
+LATER = {"later": True}  # metadata of a setting that is younger than remembered flows: unused, it is not in their keys
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -23,7 +25,7 @@ class Stage:
     points: Points
     config: FitConfig
     validate: Callable[[], float | None] | None = None
-    after_step: Callable[[], None] | None = None  # after each step of the optimiser
+    after_step: Callable[[], None] | None = None  # whenever the parameters have changed
 
 
 @dataclass
@@ -37,6 +39,11 @@ class TrainingHistory:
     def seconds(self) -> float:
         """CPU-seconds of training: preconditioners, optimiser steps, checking each block and pushing the points."""
         return sum(row["seconds"] for row in self.stages)
+
+    @property
+    def minibatches(self) -> int:
+        """Optimiser steps of training, those of dropped blocks included."""
+        return sum(fit.iterations for fit in self.fits.values())
 
     @property
     def evaluations(self) -> int:

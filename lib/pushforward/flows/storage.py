@@ -16,10 +16,13 @@ from pushforward.flows.affine import Affine
 from pushforward.flows.bijection import Bijection, Chain
 from pushforward.flows.flow import Flow
 from pushforward.flows.implicit import ImplicitBlock
+from pushforward.flows.labelled_shift import LabelledShift
 from pushforward.flows.logit import Logit
 from pushforward.flows.ode import ODEBijection
 from pushforward.flows.radial import Radial
+from pushforward.flows.residual import ResidualBlock
 from pushforward.flows.squeeze import Squeeze
+from pushforward.flows.zuko_flow import ZukoFlow
 from pushforward.implicit import build_network, build_part, describe_network, describe_part
 from pushforward.interpolation import InterpolationVelocity, schedules
 from pushforward.nets import NETS
@@ -28,7 +31,15 @@ from pushforward.numerics import Adaptive, Exact, FiniteDifference, FixedGrid, H
 FORMAT = "pushforward-flow"
 VERSION = 1
 EXTRA = "_extra_state"  # torch's name for what a module keeps beside its numbers: the audits of implicit blocks
-_PLAIN = {"affine": Affine, "radial": Radial, "actnorm": ActNorm, "squeeze": Squeeze, "logit": Logit}
+_PLAIN = {
+    "affine": Affine,
+    "radial": Radial,
+    "actnorm": ActNorm,
+    "squeeze": Squeeze,
+    "logit": Logit,
+    "zuko": ZukoFlow,
+    "labelled-shift": LabelledShift,
+}
 _PARTS = {
     "fixed-grid": FixedGrid,
     "adaptive": Adaptive,
@@ -116,12 +127,14 @@ def _describe(bijection: Bijection) -> dict:
             "tol": bijection.tol,
             "on_failure": bijection.on_failure,
         }
+    if isinstance(bijection, ResidualBlock):
+        return {"kind": "residual", "net": _named(bijection.net, NETS), "terms": bijection.terms}
     return _named(bijection, _PLAIN)
 
 
 def _describe_velocity(velocity: nn.Module) -> dict:
     if isinstance(velocity, InterpolationVelocity):
-        if velocity.schedule.name not in schedules.SCHEDULES:
+        if velocity.schedule.name not in schedules.SCHEDULES | schedules.VARIANTS:
             raise CheckpointError(
                 f"the schedule {velocity.schedule.name!r} cannot be saved, expected one of "
                 f"{sorted(schedules.SCHEDULES)}: register it, before loading too"
@@ -165,6 +178,8 @@ def _build(description: dict) -> Bijection:
         g_x, g_z = (net if net is None else build_network(net) for net in map(description.pop, ("g_x", "g_z")))
         solver, log_det = (build_part(part) for part in map(description.pop, ("solver", "log_det")))
         return ImplicitBlock(g_x, g_z, solver, log_det, **description)
+    if kind == "residual":
+        return ResidualBlock(_build_velocity(description["net"]), description["terms"])
     return _PLAIN[kind](**description)
 
 

@@ -4,8 +4,10 @@ from pushforward.interpolation.box import Box
 from pushforward.interpolation.interval import IntervalInterpolation, bimodal, uniform
 from pushforward.interpolation.loss_floor import loss_floor
 from pushforward.interpolation.mixture import MixtureInterpolation
+from pushforward.interpolation.noise_rates import MAXIMA, RATES, noise_rate
 from pushforward.interpolation.schedules import (
     SCHEDULES,
+    VARIANTS,
     Schedule,
     by_name,
     register,
@@ -17,9 +19,12 @@ from pushforward.interpolation.targets import TARGETS, Oracle, Target
 from pushforward.interpolation.velocity import PREDICTIONS, InterpolationVelocity
 
 __all__ = [
+    "MAXIMA",
     "PREDICTIONS",
+    "RATES",
     "SCHEDULES",
     "TARGETS",
+    "VARIANTS",
     "Box",
     "InterpolationVelocity",
     "IntervalInterpolation",
@@ -30,6 +35,7 @@ __all__ = [
     "bimodal",
     "by_name",
     "loss_floor",
+    "noise_rate",
     "register",
     "uniform",
     "ve",

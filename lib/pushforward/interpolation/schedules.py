@@ -185,31 +185,36 @@ SCHEDULES: dict[str, Schedule] = {
     schedule.name: schedule for schedule in (linear(), foellmer(), trigonometric(), vp(), ve(), ve_linear())
 }
 
+VARIANTS: dict[str, Schedule] = {}  # known by name too, but no schedules of the theorems: see ``noise_rates``
+
 
 def by_name(name: str) -> Schedule:
-    """The schedule of that name.
+    """The schedule of that name, of ``SCHEDULES`` or ``VARIANTS``.
 
     Raises:
         InputError: an unknown name; the message lists the known ones.
     """
-    if name not in SCHEDULES:
-        raise InputError(f"no schedule is called {name!r}, expected one of: {', '.join(SCHEDULES)}")
-    return SCHEDULES[name]
+    known = VARIANTS | SCHEDULES
+    if name not in known:
+        raise InputError(f"no schedule is called {name!r}, expected one of: {', '.join([*SCHEDULES, *VARIANTS])}")
+    return known[name]
 
 
-def register(schedule: Schedule) -> Schedule:
+def register(schedule: Schedule, among: dict[str, Schedule] | None = None) -> Schedule:
     """Make ``by_name`` know a new schedule, once its four functions have been examined on a grid; returns it.
+
+    It is put ``among`` the ``SCHEDULES``, or the ``VARIANTS``.
 
     Raises:
         InputError: the name is taken or not lower case with hyphens, a function returns another shape or a number that
             is not finite, an end point or a sign is wrong, or aa' and b' are not the derivatives of a²/2 and b.
     """
-    if schedule.name in SCHEDULES:
+    if schedule.name in SCHEDULES or schedule.name in VARIANTS:
         raise InputError(f"a schedule called {schedule.name!r} exists, expected a new name: rename yours")
     if not NAME.fullmatch(schedule.name):
         raise InputError(f"the schedule's name is {schedule.name!r}, expected lower case with hyphens: try 'my-own'")
     _check(schedule)
-    SCHEDULES[schedule.name] = schedule
+    (SCHEDULES if among is None else among)[schedule.name] = schedule
     return schedule
 
 

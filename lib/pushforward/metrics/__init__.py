@@ -5,6 +5,7 @@ from pushforward.metrics.geometry import RoundTrip, integral, movement, movement
 from pushforward.metrics.images import DrawnEstimate, bits_per_dim, nll_over_draws
 from pushforward.metrics.likelihood import check_excess, kl_to_truth, nll, nll_excess
 from pushforward.metrics.mmd import BANDWIDTHS, MMDTest, median_distance, mmd, mmd_test, permutation_threshold
+from pushforward.metrics.movements import block_movements, variation
 from pushforward.metrics.wasserstein import gaussian_w2, sliced_w2, w2
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "MMDTest",
     "RoundTrip",
     "bits_per_dim",
+    "block_movements",
     "check_excess",
     "gaussian_w2",
     "integral",
@@ -30,5 +32,6 @@ __all__ = [
     "permutation_threshold",
     "round_trip",
     "sliced_w2",
+    "variation",
     "w2",
 ]

@@ -42,6 +42,12 @@ class Gated(nn.Module):
         """The arguments that rebuild this network."""
         return {"dim": self.dim, "filters": self.filters}
 
+    @torch.no_grad()
+    def restrict_(self, start: float, end: float) -> None:
+        """Become (end − start) v: the path from ``start`` to ``end``, run in unit time; the field is autonomous."""
+        self.synthesis *= end - start
+        self.bias *= end - start
+
     def _filters_and_gates(self, x: Points) -> tuple[Tensor, Tensor]:
         u = x @ self.analysis.T + self.offset
         return u, torch.tanh(torch.log1p((u * self.scale).square()) @ self.coupling.T + self.gate_bias)

@@ -45,6 +45,12 @@ class Lattice(nn.Module):
         """The arguments that rebuild this network."""
         return {"dim": 2, "sizes": list(self.sizes), "radius": self.radius}
 
+    @torch.no_grad()
+    def restrict_(self, start: float, end: float) -> None:
+        """Become (end − start) v: the path from ``start`` to ``end``, run in unit time; the field is autonomous."""
+        for control in self.control:
+            control *= end - start
+
     def velocity_and_jacobian(self, t: Time, x: Points) -> tuple[Points, Tensor]:
         """v [n, 2] and its Jacobian [n, 2, 2]; the field is autonomous, t is not used."""
         pieces = []

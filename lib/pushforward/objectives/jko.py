@@ -1,6 +1,7 @@
 """The loss of one JKO block."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +9,7 @@ import torch
 from pushforward.errors import InputError
 from pushforward.flows import ODEBijection
 from pushforward.objectives.loss import Loss
-from pushforward.shapes import Points
+from pushforward.shapes import PerPoint, Points
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,8 @@ class JKOObjective:
 
     Unit-time convention: the block integrates s over [0, 1] and h enters as the weight of the movement only. At v = 0
     the loss is E|x|²/2, and a trained block is below it. Up to a constant, potential + volume is KL(T#p ‖ N(0, I)).
-    h = ∞ leaves the movement out (the free block). Source: JKO-iFlow (arXiv 2212.14424), Prop. 3.1.
+    h = ∞ leaves the movement out (the free block). ``potential`` is V of another target exp(−V), [n, d] -> [n], such as
+    ``LabelledShift.potential`` for a target that depends on labels. Source: JKO-iFlow (arXiv 2212.14424), Prop. 3.1.
 
     Raises:
         InputError: h is not positive.
@@ -25,6 +27,7 @@ class JKOObjective:
 
     block: ODEBijection
     h: float
+    potential: Callable[[Points], PerPoint] | None = None
 
     def __post_init__(self) -> None:
         if not self.h > 0:
@@ -33,7 +36,8 @@ class JKOObjective:
     def __call__(self, x: Points, generator: torch.Generator | None = None) -> Loss:
         self.block.generator = generator
         y, log_det = self.block.forward_and_log_det(x)
-        terms = {"potential": 0.5 * y.square().sum(1).mean(), "volume": -log_det.mean()}
+        potential = 0.5 * y.square().sum(1) if self.potential is None else self.potential(y)
+        terms = {"potential": potential.mean(), "volume": -log_det.mean()}
         if not math.isinf(self.h):
             terms["movement"] = (y - x).square().sum(1).mean() / (2 * self.h)
         return Loss(terms)

@@ -1,0 +1,103 @@
+"""IGNN: residual blocks without a Lipschitz constraint, trained end to end by likelihood (arXiv 2206.01163)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from pushforward.datasets import Split
+from pushforward.errors import InputError
+from pushforward.families.end_to_end import Whole, end_to_end
+from pushforward.families.stage import Stage, TrainingHistory
+from pushforward.families.whitening import check_preconditioners, preconditioned
+from pushforward.fit import FitConfig
+from pushforward.flows import Chain, Flow, LabelledShift, ResidualBlock
+from pushforward.nets import NETS
+from pushforward.objectives import ResidualObjective
+
+NET = {"kind": "mlp", "widths": (128, 128), "activation": "silu"}
+SMALL = 32  # up to this dimension training uses the exact log-determinant, the series above
+TERMS = 10
+
+
+@dataclass(frozen=True)
+class IGNN:
+    """Settings of IGNN. Nothing but the price of movement keeps a block invertible: see ``ResidualBlock``.
+
+    Every network starts at zero (its last layer does), where the source scales the initial weights by 0.9. The source
+    has the exact log-determinant up to dimension 2 alone.
+
+    Args:
+        blocks: how many.
+        net: ``{"kind": ...}`` of ``pushforward.nets``, the arguments of that class; ``chebyshev`` on a graph.
+        gamma: γ, the price of movement; the default is this library's choice.
+        terms: of the series that estimates the log-determinant in training; 0: exact. None: exact up to dimension 32,
+            10 terms above.
+        target: None for N(0, I), or the arguments of ``LabelledShift`` for points that carry labels, which no
+            preconditioner may mix with the features.
+        precondition: exact bijections fitted first, of ``affine`` (whitening), ``radial`` and, for values in [0, 1],
+            ``logit``.
+        pool: training points: drawn from a law, or the first of a data set's.
+        fit: the optimiser's settings.
+
+    Raises:
+        InputError: a setting out of its range, or an unknown name.
+    """
+
+    blocks: int = 8
+    net: dict = field(default_factory=lambda: dict(NET))
+    gamma: float = 0.1
+    terms: int | None = None
+    target: dict | None = None
+    precondition: tuple[str, ...] = ("affine",)
+    pool: int = 300_000
+    fit: FitConfig = field(default_factory=lambda: FitConfig(iterations=2000, batch=500, lr=2e-3, clip=5.0))
+
+    name: ClassVar[str] = "ignn"
+    algorithm_version: ClassVar[int] = 1  # raise it when the same settings would train another flow
+
+    def __post_init__(self) -> None:
+        if self.blocks < 1 or self.pool < 1:
+            raise InputError(f"blocks={self.blocks}, pool={self.pool}: expected both to be at least 1")
+        if not self.gamma >= 0 or (self.terms is not None and self.terms < 0):
+            raise InputError(f"gamma={self.gamma}, terms={self.terms}: expected 0 or more")
+        if not isinstance(self.net, dict) or self.net.get("kind") not in NETS:
+            raise InputError(f"net is {self.net!r}, expected a dict whose kind is one of {sorted(NETS)}")
+        check_preconditioners(self.precondition)
+        if self.target is not None and self.precondition:
+            raise InputError(f"precondition is {self.precondition} beside a target, expected (): labels stay")
+        self._target()
+
+    def block(self, dim: int) -> ResidualBlock:
+        """A new block, the identity at first; its random weights come from torch's global stream."""
+        arguments = dict(self.net)
+        kind = arguments.pop("kind")
+        try:
+            net = NETS[kind](dim=dim, **arguments)
+        except TypeError as error:
+            raise InputError(f"net {self.net} has a setting that {kind!r} does not know: {error}") from error
+        terms = (0 if dim <= SMALL else TERMS) if self.terms is None else self.terms
+        return ResidualBlock(net, terms)
+
+    def build(self, split: Split) -> Flow:
+        """The flow before training: the preconditioners, fitted on the training points."""
+        return preconditioned(self.precondition, split.train)
+
+    def stages(self, flow: Flow, split: Split, history: TrainingHistory, seed: int) -> Iterator[Stage]:
+        """One stage: all blocks together."""
+        return end_to_end(flow, split, history, seed, self._whole, self.fit, self.pool)
+
+    def _whole(self, dim: int) -> Whole:
+        chain = Chain(dim, [self.block(dim) for _ in range(self.blocks)])
+        target = self._target()
+        if target is not None:
+            if target.dim != dim:
+                raise InputError(f"points have dimension {dim}, expected {target.dim}: the target is {self.target}")
+            chain.append(target)
+        calls = self.blocks * self.fit.iterations
+        return Whole(chain, chain, ResidualObjective(chain, self.gamma), lambda: calls)
+
+    def _target(self) -> LabelledShift | None:
+        try:
+            return None if self.target is None else LabelledShift(**self.target)
+        except TypeError as error:
+            raise InputError(f"target {self.target!r} has a setting LabelledShift does not know: {error}") from error

@@ -1,0 +1,132 @@
+import math
+
+import pytest
+import torch
+
+import pushforward as pf
+from cases import exact_moments, normal, split_of, student, walk
+from pushforward import experiment
+from pushforward.errors import InputError
+from pushforward.families import Family, Interpolation, ScoreSDE, TrainingHistory
+from pushforward.fit import FitConfig, fit
+from pushforward.metrics import integral
+from pushforward.objectives import EvidenceObjective, MatchingObjective
+
+SMALL = {"kind": "mlp", "widths": (8,), "activation": "silu"}
+X = exact_moments(400, torch.tensor([1.0, -1.0]).double(), torch.tensor([2.0, 0.7]).double())
+
+
+@pytest.fixture(autouse=True)
+def artifacts(tmp_path, monkeypatch):
+    monkeypatch.setenv("PUSHFORWARD_ARTIFACTS", str(tmp_path / "artifacts"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"schedule": "linear"}, "schedule 'linear' has a² \\+ b² ≠ 1"),
+        ({"schedule": "vp-cubic-5"}, "no schedule is called 'vp-cubic-5', expected one of: linear, .*vp-quadratic-5"),
+        ({"coupling": "optimal-transport", "schedule": "foellmer"}, "coupling='optimal-transport', emphasis=None"),
+        ({"emphasis": 2.0}, "emphasis=2.0: expected 'independent' and None"),
+        ({"t_max": 1.0}, "t_max=1.0: expected 0 <= t_min < t_max < 1"),
+        ({"prediction": "score"}, "prediction 'score' is unknown"),
+        ({"pool": 0}, "pool is 0"),
+    ],
+)
+def test_bad_settings_are_named(settings, message):
+    with pytest.raises(InputError, match=message):
+        ScoreSDE(**settings)
+
+
+def test_it_is_the_interpolation_flow_with_another_loss():
+    family = ScoreSDE(net=SMALL, steps=3)
+    assert isinstance(family, Family) and family.name == "score-sde"
+    seen = []
+    _, history = walk(family, split_of(student(200, 3)), seen.append)
+    (stage,) = seen
+    loss = stage.objective
+    assert isinstance(loss, EvidenceObjective) and loss.velocity is stage.module.velocity
+    assert (loss.velocity.schedule.name, loss.velocity.prediction) == ("vp-linear-20", "noise")
+    assert (loss.t_min, loss.t_max, loss.antithetic) == (0.0, 0.999, True)
+    assert isinstance(Interpolation(net=SMALL).objective(Interpolation(net=SMALL).ode(2)), MatchingObjective)
+    assert {"minibatches", "evaluations", "seconds", "val_nll"} <= set(history.stages[1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"prediction": "angle"}, (0.0, 0.999)),
+        ({"schedule": "foellmer", "prediction": "angle"}, (0.001, 0.999)),
+        ({"schedule": "vp-quadratic-5", "t_max": 0.99}, (0.0, 0.99)),
+    ],
+)
+def test_the_range_keeps_away_from_both_ends(settings, expected):
+    family = ScoreSDE(net=SMALL, **settings)
+    assert family.times() == expected
+    ode = family.ode(2)
+    assert (ode.t_latent, ode.t_data) == expected
+
+
+def test_keys_of_interpolation_flows_are_what_they_were():
+    """Recorded before the loss became a method that a subclass may replace."""
+    split = pf.Split.from_points(torch.arange(24, dtype=torch.float64).reshape(12, 2), 0)
+    keys = [experiment._key(f, split, 0) for f in (Interpolation(), Interpolation("vp", "noise", steps=4))]
+    assert keys == ["9adcb4eab9cb", "82d354d5bfac"]
+    assert experiment._key(ScoreSDE("vp", steps=4), split, 0) not in keys
+
+
+def test_the_exact_noise_of_white_data_stands_still():
+    """ẑ = a y, the score −y: the velocity of the probability-flow ODE, −½ β (y + s), is zero."""
+    velocity, y = ScoreSDE("vp-quadratic-5", net=SMALL).ode(2).velocity, normal(50, 2, seed=4)
+    for t in (0.05, 0.5, 0.95):
+        c = velocity.conversion(t, y)
+        torch.testing.assert_close(c.slope * y + c.gain * velocity.schedule.a(t) * y, 0 * y, rtol=0, atol=1e-12)
+
+
+def test_two_clusters_are_learned_and_the_bound_holds():
+    law = torch.distributions.MixtureSameFamily(
+        torch.distributions.Categorical(torch.ones(2)),
+        torch.distributions.MultivariateNormal(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), 0.09 * torch.eye(2)),
+    )
+    torch.manual_seed(0)
+    x = law.sample((3000,))
+    config = FitConfig(iterations=500, batch=512, lr=1e-2, ema=0.98, log_every=10)
+    family = ScoreSDE("vp-quadratic-5", net={**SMALL, "widths": (32, 32)}, fit=config, tolerance=1e-3)
+    flow, history = pf.train(family, split_of(x, x[:500]), device="cpu")
+    truth = -float(law.log_prob(x[:500]).mean())
+    start, end = (row["val_nll"] for row in history.stages)
+    assert end < start - 0.15 and end < truth + 0.35
+    assert integral(flow, ((-5.0, 5.0), (-5.0, 5.0)), 60) == pytest.approx(1, abs=2e-2)
+    late = [row["total"] for row in history.fits["velocity"].rows[-10:]]
+    white = flow.bijection.blocks[0].forward_and_log_det(x[:1])[1]
+    bound = sum(late) / len(late) - float(white)  # of −log p in the units of x
+    assert end - 0.1 < bound < start + 1 and math.isfinite(bound)
+
+
+def test_a_killed_training_ends_with_the_same_numbers(tmp_path):
+    class Killed(Exception):
+        pass
+
+    def dies(objective, after):
+        calls = []
+
+        def dying(x, random):
+            calls.append(1)
+            if len(calls) > after:
+                raise Killed
+            return objective(x, random)
+
+        return dying
+
+    config = FitConfig(iterations=12, batch=50, ema=0.9, checkpoint_seconds=0)
+    family, path, ends = ScoreSDE(net=SMALL, steps=2, fit=config), tmp_path / "state.safetensors", []
+    for kill in (False, True):
+        flow = family.build(split_of(X))
+        stage = next(family.stages(flow, split_of(X), TrainingHistory(), 0))
+        if kill:
+            with pytest.raises(Killed):
+                fit(stage.module, dies(stage.objective, 7), stage.points, stage.config, 0, checkpoint=path)
+            stage = next(family.stages(flow, split_of(X), TrainingHistory(), 0))
+        fit(stage.module, stage.objective, stage.points, stage.config, 0, checkpoint=path if kill else None)
+        ends.append(torch.cat([parameter.flatten() for parameter in stage.module.parameters()]))
+    assert torch.equal(*ends)
