@@ -74,9 +74,9 @@ def test_references_are_what_they_are_called(case):
     assert found["prior"] == pytest.approx(sum(draws) / DRAWS, rel=1e-8)
 
 
-def test_real_images_are_nearest_and_reconstructions_next(case):
+def test_real_images_are_nearest(case):
     found = case.references
-    assert found["images"] < found["reconstruction"] < min(found["prior"], found["gaussian"])
+    assert found["images"] < min(found["reconstruction"], found["prior"], found["gaussian"])
 
 
 def test_the_distance_is_never_called_fid(case):

@@ -61,7 +61,7 @@ def test_what_a_distance_tells_of_a_coin():
     for distance in (0.1, 0.7, 2.0):
         mixture = GaussianMixture([0.5, 0.5], [[distance], [-distance]], scales=1.0).entropy()
         expected = mixture.value - 0.5 * math.log(2 * math.pi * math.e)
-        assert two_sided_information(distance) == pytest.approx(expected, abs=1e-9)
+        assert two_sided_information(distance) == pytest.approx(expected, abs=1e-8)
 
 
 def test_draws_have_the_moments_of_the_law():

@@ -88,7 +88,7 @@ def similarity_graph(labels: Tensor) -> list[list[float]]:
     """Each node beside the two whose labels [n, nodes] agree with its own most often, either way; weights 1."""
     agreement = labels.T @ labels + (1 - labels).T @ (1 - labels)
     agreement.fill_diagonal_(-1)
-    nearest = agreement.argsort(1, descending=True, stable=True)[:, :NEIGHBOURS]
+    nearest = agreement.argsort(dim=1, descending=True, stable=True)[:, :NEIGHBOURS]
     adjacency = torch.zeros_like(agreement).scatter(1, nearest, 1.0)
     return torch.maximum(adjacency, adjacency.T).tolist()
 
