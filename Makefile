@@ -99,8 +99,8 @@ $(OUT)/nb/%.ipynb: notebooks/params/$(PROFILE)/%.yml notebooks/$$(firstword $$(s
 # 00, the map, reads what the others trained.
 $(MAP): $(filter-out $(MAP),$(NB))
 
-# 06 compares with flows that 01 trains and with rows that 02 writes; beside them, it would train its own or find none.
-$(filter $(OUT)/nb/06-%,$(NB)): | $(filter $(OUT)/nb/01-% $(OUT)/nb/02-%,$(NB))
+# Some compare with flows and rows that 01 and 02 leave; beside them, they would train their own or find none.
+$(filter $(foreach n,06 12 13,$(OUT)/nb/$(n)-%),$(NB)): | $(filter $(OUT)/nb/01-% $(OUT)/nb/02-%,$(NB))
 
 $(OUT)/index.html: $(NB) $(PAGES) $(wildcard data/published/*.csv results/bench/*.csv data/results/bench/*.csv)
 	@$(PY) -m pushforward.report.page $(PROFILE)

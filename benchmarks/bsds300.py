@@ -1,4 +1,4 @@
-"""JKO-iFlow on BSDS300 for as long as one run of two CPU-hours allows: the curve on the way, the test NLL at its end."""
+"""JKO-iFlow on BSDS300, one run of about an hour on one core: the curve on the way, the test NLL at its end."""
 
 from itertools import accumulate
 

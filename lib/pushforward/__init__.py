@@ -7,6 +7,7 @@ from pushforward.families import FFJORD, IGNN, JKO, Implicit, Interpolation, OTF
 from pushforward.fit import FitConfig
 from pushforward.flows import Flow
 from pushforward.flows import load_flow as load
+from pushforward.rounds import refine, reparameterise
 
 __version__ = "0.1.0"
 
@@ -27,6 +28,8 @@ __all__ = [
     "distributions",
     "load",
     "metrics",
+    "refine",
+    "reparameterise",
     "train",
     "train_once",
 ]
