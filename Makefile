@@ -35,7 +35,7 @@ OUT   := results/$(PROFILE)
 RUNS  := $(sort $(basename $(notdir $(wildcard notebooks/params/$(PROFILE)/*.yml))))
 NB    := $(RUNS:%=$(OUT)/nb/%.ipynb)
 MAP   := $(filter $(OUT)/nb/00-%,$(NB))
-PAGES := $(wildcard lib/pushforward/report/*.html) $(addprefix lib/pushforward/report/,page.py benchmarks.py sections.py summary.py publish.py)
+PAGES := $(wildcard lib/pushforward/report/*.html) $(addprefix lib/pushforward/report/,page.py benchmarks.py sections.py summary.py publish.py readme.py)
 LIB   := $(filter-out $(PAGES) lib/pushforward/run.py,$(shell find lib/pushforward -name '*.py'))
 BOOKS := $(wildcard notebooks/*.ipynb)
 

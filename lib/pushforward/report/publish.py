@@ -1,4 +1,4 @@
-"""Copy the light part of a clean run to ``data/results`` and show it in the README.
+"""Copy the light part of a clean run to ``data/results``, and renew the README's tables.
 
 ``python -m pushforward.report.publish PROFILE`` takes results.csv, tables, provenance and PNG figures, and the CSVs and
 the provenance of the benchmarks where there are some.
@@ -16,17 +16,14 @@ from PIL.PngImagePlugin import PngInfo
 
 from pushforward import paths
 from pushforward.errors import InputError, PushforwardError
-from pushforward.files import write_atomic
 from pushforward.report.benchmarks import BENCH
-from pushforward.report.published import Published, load_published
+from pushforward.report.readme import update_readme
 from pushforward.report.results import Row, read_rows
-from pushforward.report.summary import exact, load_runs, measured, number, summarise, training_minutes
+from pushforward.report.summary import load_runs, summarise
 
 LIMIT = 5_000_000  # bytes in all: the repository holds what a reader needs, not what a rerun gives
 PATTERNS = ("results.csv", "tables/*", "runs/*.json", "figures/*.png")
 BENCH_PATTERNS = ("*.csv", "runs/*.json")
-PROFILES = ("paper", "quick", "smoke")  # in the README the heaviest run comes first
-START, END = "<!-- results:start -->", "<!-- results:end -->"
 
 
 def publish(profile: str) -> list[Path]:
@@ -105,61 +102,6 @@ def _check_clean(rows: list[Row], runs: dict[str, dict[str, Any]]) -> None:
         raise InputError(
             f"made on a changed or unknown commit: {', '.join(unclean)}; commit, remove artifacts/ and results/, rerun"
         )
-
-
-def update_readme() -> Path:
-    """Rewrite the README between its two markers from what ``data/results`` holds; the rest stays.
-
-    Raises:
-        InputError: the markers are missing or in the wrong order.
-    """
-    readme = paths.root() / "README.md"
-    before, start, rest = readme.read_text(encoding="utf-8").partition(START)
-    _, end, after = rest.partition(END)
-    if not (start and end):
-        raise InputError(f"README.md lacks {START} ... {END}: put the two lines where the results belong")
-    known = load_published()
-    parts = [_profile(paths.committed_results() / name, known) for name in PROFILES]
-    return write_atomic(readme, "\n\n".join([f"{before}{START}", *filter(None, parts), f"{END}{after}"]))
-
-
-def _profile(folder: Path, known: dict[str, Published]) -> str:
-    """The README's table of one profile: rows with a published number, NLLs and excesses, and how many checks hold."""
-    if not (folder / "results.csv").is_file():
-        return ""
-    rows, runs = read_rows(folder / "results.csv"), load_runs(folder / "runs")
-    checks = [row.verdict for row in rows if row.better == "check"]
-    lines = [_line(row, known, folder) for row in _shown(rows)]
-    run = next(iter(runs.values()))
-    minutes = training_minutes(runs)
-    made = f"commit {str(run['commit'])[:10]}, {run['gpu'] or run['cpu']}, {number(minutes)} CPU-minutes of training"
-    return "\n".join(
-        [
-            f"**Profile `{folder.name}`** ({made}; {checks.count('holds')} of {len(checks)} required checks hold).",
-            "",
-            "| number | paper | measured ± sd (seeds) | unit | verdict | made by |",
-            "| --- | ---: | ---: | --- | --- | --- |",
-            *lines,
-        ]
-    )
-
-
-def _shown(rows: list[Row]) -> list[Row]:
-    """What is published, and one level a method: its excess where the truth is known, else its NLL."""
-    known = {tuple(row.parts[:3]) for row in rows if row.parts[3] == "nll-excess"}
-
-    def is_level(row: Row) -> bool:
-        return row.parts[3] == "nll-excess" or (row.parts[3] == "nll" and tuple(row.parts[:3]) not in known)
-
-    return [row for row in rows if row.published is not None or is_level(row)]
-
-
-def _line(row: Row, known: dict[str, Published], folder: Path) -> str:
-    caveat = "" if row.id not in known or known[row.id].comparable else " (another law)"
-    paper = f"{exact(row.published)}{caveat}" if row.published is not None else ""
-    command = f"`make run RUN={row.notebook} PROFILE={folder.name}`"
-    unit = "" if row.unit == "1" else row.unit
-    return f"| `{row.id}` | {paper} | {measured(row)} | {unit} | {row.verdict} | {command} |"
 
 
 def main(arguments: list[str] | None = None) -> int:
