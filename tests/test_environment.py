@@ -55,9 +55,9 @@ def _as_conda(requirement: Requirement) -> str:
     return ",".join(sorted(map(str, requirement.specifier), reverse=True))
 
 
-@pytest.mark.parametrize("name", sorted(requirements("notebooks", "test", "bench", "lint")))
+@pytest.mark.parametrize("name", sorted(requirements("notebooks", "test", "bench", "fid", "lint")))
 def test_every_requirement_is_pinned_inside_its_range(name):
-    requirement = requirements("notebooks", "test", "bench", "lint")[name]
+    requirement = requirements("notebooks", "test", "bench", "fid", "lint")[name]
     chosen = pins()[name.lower()]
     for pin in chosen:
         (exact,) = pin.specifier

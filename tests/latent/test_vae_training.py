@@ -91,6 +91,22 @@ def test_codes_are_one_draw_an_image_part_by_part(learned):
     torch.testing.assert_close(split.preprocessing.inverse(split.test), split.test)
 
 
+def test_more_draws_are_codes_of_the_same_images_again(learned):
+    once, thrice = learned.codes(seed=5), learned.codes(seed=5, draws=3)
+    assert torch.equal(thrice.val, once.val) and torch.equal(thrice.test, once.test)
+    assert torch.equal(thrice.train[:300], once.train) and len(thrice.train) == 900
+    mean, log_sd = learned.network.encode(learned.images.train)
+    z = ((thrice.train.reshape(3, 300, 2) - mean) / log_sd.exp()).detach()
+    assert (z[0] - z[1]).abs().min() > 0 and (z[1] - z[2]).abs().min() > 0
+    assert float(z.mean().abs()) < 0.1 and float(z.std()) == pytest.approx(1, abs=0.1)
+    with pytest.raises(InputError, match="draws is 0"):
+        learned.codes(draws=0)
+
+
+def test_provenance_finds_the_images(learned):
+    assert learned.split is learned.images
+
+
 def test_images_and_codes_are_taken_in_pieces(learned, monkeypatch):
     x, _ = learned.images.part("val")
     codes, back = learned.encode(x), learned.decode(learned.encode(x))

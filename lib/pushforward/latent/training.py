@@ -7,6 +7,8 @@ import torch
 
 from pushforward.datasets import Labelled, Split
 from pushforward.datasets.preprocessing import Scale
+from pushforward.devices import pick_device
+from pushforward.errors import InputError
 from pushforward.fit import FitHistory, fit
 from pushforward.latent.network import VAENet
 from pushforward.latent.objective import EvidenceBound, drawn
@@ -53,16 +55,27 @@ class AutoEncoder:
         """Dimension k of a code."""
         return self.network.from_code.in_features
 
-    def codes(self, seed: int = 0) -> Split:
-        """The codes of the images, part by part, as data for a flow: one draw for each image.
+    @property
+    def split(self) -> Labelled:
+        """The images, by the name that provenance asks for."""
+        return self.images
+
+    def codes(self, seed: int = 0, draws: int = 1) -> Split:
+        """The codes of the images, part by part, as data for a flow: one draw for each image, or ``draws`` of training.
 
         Their law is the aggregate posterior: it has a density whatever the images, and where a flow has learned it,
-        decoded samples of the flow are distributed as reconstructions are.
+        decoded samples of the flow are distributed as reconstructions are. More draws show more of that law, and hold
+        a flow back from learning single codes.
+
+        Raises:
+            InputError: ``draws`` is below one.
         """
-        data = self.images
-        parts = {
-            part: self.encode(data.part(part)[0], stream(seed, f"codes/{part}")) for part in ("train", "val", "test")
-        }
+        if draws < 1:
+            raise InputError(f"draws is {draws}, expected at least one code for each training image")
+        data, parts = self.images, {}
+        for part, count in (("train", draws), ("val", 1), ("test", 1)):
+            x, generator = data.part(part)[0], stream(seed, f"codes/{part}")
+            parts[part] = torch.cat([self.encode(x, generator) for _ in range(count)])
         source = f"codes of an autoencoder trained on {data.label}; the images: {data.source}"
         return Split(
             **parts, name=f"{data.name}-codes", source=source, licence=data.licence, preprocessing=Scale(self.latent)
@@ -82,10 +95,11 @@ def train(
         checkpoint: where the state is saved on the way, and from where it goes on.
 
     Raises:
+        InputError: a device that cannot be used.
         NonFinite: the loss is NaN or infinite.
         CheckpointError: the checkpoint is of another training.
     """
-    where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    where = pick_device(device)
     network = _new(settings, data, seed).to(where)
 
     def validation() -> float:
