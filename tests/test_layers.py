@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "lib" / "pushforward"
 FLOORS = (
     ("errors",),
-    ("shapes", "seeds", "paths", "files"),
+    ("shapes", "seeds", "paths", "files", "devices"),
     ("numerics", "nets", "distributions", "checkpoints", "surroundings"),
     ("interpolation", "implicit"),
     ("flows", "datasets"),
@@ -17,6 +17,7 @@ FLOORS = (
     ("families", "remembered"),
     ("experiment", "classification", "latent"),
     ("run", "report", "rounds"),
+    ("peak_memory",),
     ("catalogue",),
 )
 # The page and the runner see files and numbers alone: every figure can be redrawn where nothing was trained.

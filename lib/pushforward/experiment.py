@@ -15,6 +15,7 @@ from torch import Tensor
 from pushforward import datasets, paths
 from pushforward.checkpoints import load_tensors, save_tensors
 from pushforward.datasets import Split
+from pushforward.devices import pick_device
 from pushforward.distributions import Distribution
 from pushforward.errors import CheckpointError, InputError
 from pushforward.families import Family, Stage, TrainingHistory
@@ -96,20 +97,6 @@ def as_split(family: Family, data: Data, seed: int, profile: str | None) -> Spli
     raise InputError(
         f"data is a {type(data).__name__}, expected an array or tensor (n, d), a Split, a distribution, or a name"
     )
-
-
-def pick_device(device: str) -> torch.device:
-    """``auto`` is the accelerator where there is one, else the CPU.
-
-    Raises:
-        InputError: a device that torch does not know or that is not there.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {device!r} cannot be used ({error}), expected 'auto', 'cpu' or 'cuda'") from error
 
 
 def _train(

@@ -10,6 +10,7 @@ from pushforward.classification.network import ClassifierNet
 from pushforward.classification.objective import CrossEntropy, labelled_rows
 from pushforward.classification.settings import Classifier
 from pushforward.datasets import Labelled
+from pushforward.devices import pick_device
 from pushforward.families.implicit import audit
 from pushforward.fit import FitHistory, fit
 from pushforward.implicit import Audit, update_norms
@@ -50,11 +51,12 @@ def train(
         checkpoint: where the state is saved on the way, and from where it goes on.
 
     Raises:
+        InputError: a device that cannot be used.
         NonFinite: the loss is NaN or infinite.
         NotConverged: a block without a certified root.
         CheckpointError: the checkpoint is of another training.
     """
-    where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    where = pick_device(device)
     network = _new(settings, data, seed).to(where)
     rows = labelled_rows(*data.part("train")).to(where)
     objective = CrossEntropy(network, data.shape, settings.crop, settings.flip)
