@@ -14,6 +14,7 @@ from benchmarks.recipe import OURS, PAPER, Recipe, Timed, plain_paper_network
 from benchmarks.settings import Settings
 from benchmarks.sheet import Sheet, ratios, table
 
+from pushforward.catalogue.jko_cost import WAYS
 from pushforward.errors import InputError, NotConverged
 from pushforward.flows import ODEBijection
 from pushforward.interpolation import MixtureInterpolation, by_name
@@ -261,59 +262,36 @@ def test_the_loop_over_components_gives_the_closed_form(results, monkeypatch):
     assert rows[0].n == closed_form.TURNS
 
 
-def test_end_to_end_is_the_sum_of_the_blocks_own_losses():
-    """Of blocks at rest: the NLL of a standard Gaussian, no movement; in general the terms add up along the chain."""
-    x = torch.randn(30, 2, generator=torch.Generator().manual_seed(0))
-    resting = memory.new_blocks(2)
-    loss = memory.EndToEnd(resting)(x, torch.Generator())
-    want = 0.5 * x.square().sum(1).mean() + math.log(2 * math.pi)
-    torch.testing.assert_close(loss.total, want)
-    blocks = [ODEBijection(paper_network(seed), FixedGrid(2), "discrete") for seed in (0, 1)]
-    terms = memory.EndToEnd(blocks)(x, torch.Generator()).terms
-    y, first = blocks[0].forward_and_log_det(x)
-    z, second = blocks[1].forward_and_log_det(y)
-    nll = (0.5 * z.square().sum(1) - first - second).mean() + math.log(2 * math.pi)
-    movement = ((y - x).square().sum(1) + (z - y).square().sum(1)).mean() / (2 * memory.H)
-    torch.testing.assert_close(terms["nll"], nll)
-    torch.testing.assert_close(terms["movement"], movement)
-
-
-@pytest.mark.parametrize("way", memory.WAYS)
-def test_both_ways_train_every_block(way):
-    blocks = memory.new_blocks(2)
-    before = [block.velocity.layers[-1].weight.detach().clone() for block in blocks]
-    memory.WAYS[way](blocks, rose(60, 1).train, memory.FitConfig(1, 20))
-    for block, weight in zip(blocks, before, strict=True):
-        assert not torch.equal(block.velocity.layers[-1].weight, weight)
-
-
-def test_block_wise_training_gives_each_block_what_those_before_it_pushed(monkeypatch):
-    seen = []
-    monkeypatch.setattr(memory, "fit", lambda block, objective, points, config, seed: seen.append(points))
-    blocks = [ODEBijection(paper_network(seed), FixedGrid(2), "discrete") for seed in (0, 1)]
-    x = rose(20, 1).train
-    memory.block_wise(blocks, x, memory.FitConfig(1, 7))
-    torch.testing.assert_close(seen, [x, blocks[0](x).detach()])
-    assert (seen[1] - x).abs().max() > 1e-3
+@pytest.mark.parametrize("way", WAYS)
+def test_both_ways_have_blocks_of_the_papers_network_and_equal_steps(way):
+    chosen = memory.family(way, 4)
+    assert chosen.step_sizes() == [memory.H] * 4
+    block = chosen.block(2)
+    assert block.velocity.settings() == paper_network(0).settings()
+    assert block.solver == FixedGrid(2) and block.log_det == "discrete"
+    assert chosen.fit.batch == memory.BATCH
 
 
 def test_memory_rows_come_from_fresh_processes(results, monkeypatch):
     figures = {"block-wise": lambda blocks: 100.0, "end-to-end": lambda blocks: 350.0 * blocks}
-    monkeypatch.setattr(memory, "in_fresh_process", lambda way, blocks, batch: figures[way](blocks))
+    monkeypatch.setattr(memory, "peak", lambda way, blocks: figures[way](blocks))
     memory.run(TINY, say=lambda line: None)
     rows = {row.id.removeprefix("bench/jko-rose/"): row.value for row in read_rows(results / "memory.csv")}
     assert rows["block-wise-vs-end-to-end/peak-memory-4"] == 14.0
-    assert rows["block-wise/peak-memory-8"] == 100.0
-    assert len(rows) == 3 * len(memory.BLOCKS)
+    assert rows["block-wise/peak-memory-16"] == 100.0
+    assert len(rows) == 3 * len(memory.BLOCKS) == 12
 
 
-def test_a_fresh_process_reports_at_least_the_graph():
-    """Two RK4 steps evaluate a block 8 times; each keeps a value and two tangents of 3 layers of 128 floats a point."""
-    ballast = torch.ones(2**27)  # 512 MiB here must not count there
-    batch = 1000
-    graph = 8 * 3 * 3 * 128 * 4 * batch / 2**20
-    assert graph < memory.in_fresh_process("block-wise", 1, batch) < 10 * graph
-    del ballast
+@pytest.mark.parametrize("way", WAYS)
+def test_a_fresh_process_is_asked_for_the_peak(way, monkeypatch):
+    """What such a process answers, tests/test_peak_memory.py looks at."""
+    asked = []
+    monkeypatch.setattr(memory, "training_peak", lambda *question: asked.append(question) or 7.0)
+    assert memory.peak(way, 3, 50) == 7.0
+    [(chosen, points, iterations)] = asked
+    assert chosen == memory.family(way, 3, 50) and chosen.fit.batch == 50
+    assert type(chosen) is WAYS[way] and chosen.blocks == 3
+    assert points.shape == (memory.POOL, 2) and iterations == memory.ITERATIONS
 
 
 # --- peers and the command line ---------------------------------------------------------------------------------------
@@ -336,7 +314,7 @@ def test_the_settings_of_the_quick_profile_are_understood():
 
 
 def test_the_command_line_runs_what_it_is_asked_for(monkeypatch, capsys):
-    monkeypatch.setattr(memory, "in_fresh_process", lambda way, blocks, batch: float(blocks))
+    monkeypatch.setattr(memory, "peak", lambda way, blocks: float(blocks))
     assert main(["--only", "memory", "--rounds", "1"]) == 0
     out = capsys.readouterr().out
     assert "memory: done" in out and "bench/jko-rose/block-wise-vs-end-to-end/peak-memory-8" in out

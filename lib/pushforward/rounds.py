@@ -59,9 +59,11 @@ def reparameterise(
         )
     split = as_split(family, data, seed, profile)
     results = [start or train_once(name, family, split, seed=seed, device=device)]
-    while len(results) <= rounds and variation(movements(results[-1])) > spread and _hopeful(results, patience):
-        last = results[-1]
-        h = updated_steps(step_sizes(last), movements(last), eta, family.h_max if h_max is None else h_max)
+    while len(results) <= rounds and _hopeful(results, patience):
+        last, moved = results[-1], movements(results[-1])
+        if variation(moved) <= spread:
+            break
+        h = updated_steps(step_sizes(last), moved, eta, family.h_max if h_max is None else h_max)
         child = _child(family, last, h, fit)
         results.append(train_once(f"{name}-round-{len(results)}", child, split, seed=seed, device=device))
     return results

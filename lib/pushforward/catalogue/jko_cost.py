@@ -1,0 +1,168 @@
+"""What JKO blocks cost when they are trained one after the other, and when all at once (arXiv 2212.14424, §3.3)."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
+
+from pushforward import datasets, paths
+from pushforward.catalogue.settings import family
+from pushforward.datasets import Split
+from pushforward.errors import InputError
+from pushforward.families import JKO, Stage, TrainingHistory
+from pushforward.families.end_to_end import Whole, end_to_end
+from pushforward.files import write_json
+from pushforward.flows import Chain, Flow
+from pushforward.flows.flow import standard_normal_log_prob
+from pushforward.objectives import Loss
+from pushforward.peak_memory import Cost, training_cost
+from pushforward.report.check import check_above, check_below
+from pushforward.report.results import Recorder
+from pushforward.shapes import Points
+
+ALGORITHM = 1  # raise it when the same settings would cost otherwise
+SETTINGS = {
+    "velocity": {"kind": "mlp", "widths": [64, 64], "activation": "silu"},
+    "h0": 0.5,
+    "growth": 1.0,
+    "steps": 2,
+    "pool": 2500,
+    "stop_ratio": 0.0,
+    "stop_on_rise": False,
+    "fit": {"iterations": 1, "batch": 2000, "lr": 0.002},
+}
+GROWTH = 1.05  # of the memory of block-wise training, from the fewest blocks to the most
+
+
+@dataclass(frozen=True)
+class WholeObjective:
+    """−log p(x) of the whole chain plus every block's movement E|T_k(x) − x|²/(2 h_k), in nats.
+
+    The sum of the blocks' own losses but for terms that cancel: one graph through all blocks. h_k = ∞ has no movement.
+    """
+
+    chain: Chain
+    h: Sequence[float]
+
+    def __call__(self, x: Points, generator: Any = None) -> Loss:
+        total, movement = x.new_zeros(len(x)), x.new_zeros(len(x))
+        for block, h in zip(self.chain.blocks, self.h, strict=True):
+            block.generator = generator
+            y, log_det = block.forward_and_log_det(x)
+            total, movement = total + log_det, movement + (y - x).square().sum(1) / (2 * h)
+            x = y
+        return Loss({"nll": -(standard_normal_log_prob(x) + total).mean(), "movement": movement.mean()})
+
+
+@dataclass(frozen=True)
+class EndToEnd(JKO):
+    """The blocks and losses of JKO-iFlow in one stage: a minibatch goes through all blocks, forward and back.
+
+    It takes as many minibatches as the blocks one after the other: ``fit.iterations`` for each.
+    """
+
+    name: ClassVar[str] = "jko-end-to-end"
+    algorithm_version: ClassVar[int] = 1  # raise it when the same settings would train another flow
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.fit is None or self.parent is not None:
+            raise InputError(
+                f"fit={self.fit}, parent={self.parent}: expected a fit and no parent, to train all at once"
+            )
+
+    def stages(self, flow: Flow, split: Split, history: TrainingHistory, seed: int) -> Iterator[Stage]:
+        """One stage: all blocks."""
+        h = self.step_sizes()
+        fit = replace(self.fit, iterations=self.fit.iterations * len(h))
+
+        def whole(dim: int) -> Whole:
+            chain = Chain(dim, [self.block(dim) for _ in h])
+            calls = sum(block.solver.evaluations for block in chain.blocks)
+            return Whole(chain, chain, WholeObjective(chain, h), lambda: history.fits["flow"].iterations * calls)
+
+        return end_to_end(flow, split, history, seed, whole, fit, self.pool)
+
+
+WAYS: dict[str, type[JKO]] = {"block-wise": JKO, "end-to-end": EndToEnd}
+
+
+class CostStudy:
+    """Memory, seconds and velocity evaluations of both ways for growing numbers of blocks; each measured once.
+
+    Args:
+        costs: by way and number of blocks; each in a process of its own.
+        batch: points of a minibatch.
+    """
+
+    def __init__(self, costs: Mapping[str, Mapping[int, Cost]], batch: int) -> None:
+        self.costs, self.batch = costs, batch
+
+    def table(self) -> list[dict[str, Any]]:
+        """A row a way and number of blocks."""
+        return [
+            {"training": way, "blocks": blocks, "MiB": cost.memory, "CPU s": cost.seconds}
+            | {"evaluations": cost.evaluations, "minibatches": cost.minibatches}
+            for way, by_blocks in self.costs.items()
+            for blocks, cost in by_blocks.items()
+        ]
+
+    def growth(self, way: str) -> float:
+        """Memory with the most blocks over that with the fewest."""
+        by_blocks = self.costs[way]
+        return by_blocks[max(by_blocks)].memory / by_blocks[min(by_blocks)].memory
+
+    def check(self) -> None:
+        """Print what holds; AssertionError otherwise."""
+        check_below("growth of the memory of block-wise training", self.growth("block-wise"), GROWTH)
+        counts = self.costs["end-to-end"]
+        least = 0.5 * max(counts) / min(counts)
+        check_above("growth of the memory of end-to-end training", self.growth("end-to-end"), least)
+
+    def record(self, record: Recorder, run: str) -> None:
+        """Put every number into the results table."""
+        for way, by_blocks in self.costs.items():
+            for blocks, cost in by_blocks.items():
+                case = f"jko/cost/{way}"
+                record.add(f"{case}/memory-{blocks}", cost.memory, unit="MiB", run=run)
+                record.add(f"{case}/seconds-{blocks}", cost.seconds, unit="s", run=run)
+                record.add(f"{case}/nfe-{blocks}", cost.evaluations, unit="1", run=run)
+        growth, row = self.growth("block-wise"), "jko/cost/block-wise/memory-growth"
+        record.add(row, growth, unit="ratio", better="check", at_most=GROWTH, run=run)
+        record.add("jko/cost/end-to-end/memory-growth", self.growth("end-to-end"), unit="ratio", run=run)
+
+
+def study(name: str, settings: Mapping[str, Any], blocks: Iterable[int], profile: str = "quick") -> CostStudy:
+    """Measure both ways on the first training points of a data set, ``pool`` of them.
+
+    ``settings`` replace what ``SETTINGS`` says. ``fit.iterations`` is that of each block; end to end takes as many
+    minibatches in all.
+
+    Raises:
+        InputError: unknown data set or setting, or no number of blocks.
+        DataError: the data is absent or altered.
+    """
+    counts = sorted(set(blocks))
+    if not counts:
+        raise InputError("blocks is empty, expected the numbers of blocks to measure, such as [2, 4, 8, 16]")
+    settings = {**SETTINGS, **settings}
+    points = datasets.load(name, profile).train[: settings["pool"]]
+    costs = {
+        way: {count: _once(way, family(cls, {**settings, "blocks": count}), points) for count in counts}
+        for way, cls in WAYS.items()
+    }
+    return CostStudy(costs, settings["fit"]["batch"])
+
+
+def _once(way: str, chosen: JKO, points: Points) -> Cost:
+    """The cost, remembered in ``artifacts/cost-<way>-<key>/``."""
+    data = hashlib.sha256(points.numpy().tobytes()).hexdigest()
+    question = json.dumps([ALGORITHM, chosen.name, chosen.algorithm_version, asdict(chosen), data], sort_keys=True)
+    path = paths.artifacts() / f"cost-{way}-{hashlib.sha256(question.encode()).hexdigest()[:12]}" / "cost.json"
+    if path.is_file():
+        return Cost(**json.loads(path.read_text()))
+    cost = training_cost(chosen, points, iterations=None)
+    write_json(path, asdict(cost))
+    print(f"{way}, {chosen.blocks} blocks: {cost.memory:.0f} MiB, {cost.seconds:.1f} CPU-seconds", flush=True)
+    return cost
