@@ -13,9 +13,8 @@ from benchmarks.sheet import Sheet, ratios
 from pushforward.datasets import Split
 from pushforward.fit import FitConfig, fit
 from pushforward.flows import Chain, ImplicitBlock
-from pushforward.flows.flow import standard_normal_log_prob
 from pushforward.implicit import LipschitzMLP, update_norms
-from pushforward.objectives import Loss
+from pushforward.objectives import LikelihoodObjective
 from pushforward.report.results import Row
 from pushforward.seeds import stream
 from pushforward.shapes import Points
@@ -28,17 +27,6 @@ TURNS = 3  # a round
 
 
 @dataclass(frozen=True)
-class Likelihood:
-    """The mean of −log p, over any chain of bijections."""
-
-    chain: Chain
-
-    def __call__(self, x: Points, generator: torch.Generator) -> Loss:
-        z, log_det = self.chain.forward_and_log_det(x)
-        return Loss({"nll": -(standard_normal_log_prob(z) + log_det).mean()})
-
-
-@dataclass(frozen=True)
 class Side:
     """A flow with what its training calls after each step."""
 
@@ -48,7 +36,7 @@ class Side:
     def train(self, points: Points, iterations: int, seed: int) -> float:
         """CPU-seconds of a step, the mean over ``iterations``."""
         config = FitConfig(iterations, BATCH, schedule="constant", warmup=0, betas=(0.9, 0.999))
-        history = fit(self.chain, Likelihood(self.chain), points, config, seed, after_step=self.after_step)
+        history = fit(self.chain, LikelihoodObjective(self.chain), points, config, seed, after_step=self.after_step)
         return history.seconds / iterations
 
 

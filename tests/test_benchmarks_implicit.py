@@ -12,13 +12,14 @@ from benchmarks.broyden_flow import (
     iterate_norms,
     spectral_net,
 )
-from benchmarks.implicit_step import SIDES, Likelihood, baseline, new_blocks, ours
+from benchmarks.implicit_step import SIDES, baseline, new_blocks, ours
 from benchmarks.settings import Settings
 from torch import nn
 
 from cases import normal, randomised
 from pushforward.flows import Chain, ImplicitBlock
 from pushforward.implicit import LipschitzMLP
+from pushforward.objectives import LikelihoodObjective
 from pushforward.report.results import read_rows
 
 
@@ -46,7 +47,7 @@ def tight(monkeypatch):
 def test_both_sides_have_the_same_loss_and_gradients(tight):
     x, made = normal(40, 2), blocks()
     mine, theirs = ours(made).chain, baseline(made).chain
-    losses = [Likelihood(chain)(x, torch.Generator()).total for chain in (mine, theirs)]
+    losses = [LikelihoodObjective(chain)(x, torch.Generator()).total for chain in (mine, theirs)]
     torch.testing.assert_close(*losses, rtol=1e-9, atol=1e-9)
     for loss in losses:
         loss.backward()
@@ -205,6 +206,6 @@ def test_rows_of_the_implicit_step(tmp_path, monkeypatch):
 
 def test_the_likelihood_is_that_of_the_chain():
     x = normal(30, 2)
-    loss = Likelihood(Chain(2))(x, torch.Generator()).total
+    loss = LikelihoodObjective(Chain(2))(x, torch.Generator()).total
     torch.testing.assert_close(loss, 0.5 * x.square().sum(1).mean() + torch.log(torch.tensor(2 * torch.pi)).double())
     assert isinstance(new_blocks(1)[0].g_x, nn.Module) and len(new_blocks(1)) == implicit_step.BLOCKS

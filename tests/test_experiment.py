@@ -319,13 +319,6 @@ def test_an_unknown_setting_of_the_velocity_is_named():
         pf.train(replace(FAMILY, velocity={"kind": "mlp", "width": 6}), X, device="cpu")
 
 
-def test_devices():
-    assert experiment.pick_device("cpu") == torch.device("cpu")
-    assert experiment.pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-    with pytest.raises(InputError, match="device 'abacus' cannot be used"):
-        experiment.pick_device("abacus")
-
-
 def test_a_split_is_moved_whole_even_after_its_hash_was_asked_for():
     split = split_of(X, X + 1)
     assert split.sha256

@@ -37,15 +37,6 @@ POINTS = 600  # fewer than any measurement takes at most
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PUSHFORWARD_ARTIFACTS", str(folder / "artifacts"))
-        patch.setenv("PUSHFORWARD_RESULTS", str(folder / "results"))
-        yield folder
-
-
-@pytest.fixture(scope="module")
 def study(home):
     return gif.planar("8-gaussians", LATTICE, "trigonometric", range(2), POINTS)
 

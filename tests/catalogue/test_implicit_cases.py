@@ -19,15 +19,6 @@ SMALL = {
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PUSHFORWARD_ARTIFACTS", str(folder / "artifacts"))
-        patch.setenv("PUSHFORWARD_RESULTS", str(folder / "results"))
-        yield folder
-
-
-@pytest.fixture(scope="module")
 def impflow(home):
     return implicit.planar("moons", SMALL, "impflow", range(2), 600)
 

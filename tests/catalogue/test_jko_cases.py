@@ -1,5 +1,6 @@
 """The JKO cases: settings are checked by name, measurements agree with the metrics they stand for."""
 
+import copy
 import math
 
 import pytest
@@ -10,7 +11,10 @@ from pushforward.catalogue import cases, jko
 from pushforward.catalogue.settings import family
 from pushforward.errors import InputError
 from pushforward.families import JKO
+from pushforward.flows import with_solver
+from pushforward.numerics import Adaptive
 from pushforward.report.results import Recorder
+from pushforward.seeds import stream
 
 TINY = {
     "velocity": {"kind": "lattice", "sizes": [16, 8]},
@@ -19,15 +23,6 @@ TINY = {
     "stop_ratio": 0.0,
     "fit": {"iterations": 15, "batch": 200, "lr": 0.05},
 }
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PUSHFORWARD_ARTIFACTS", str(folder / "artifacts"))
-        patch.setenv("PUSHFORWARD_RESULTS", str(folder / "results"))
-        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +59,21 @@ def test_the_excess_is_the_paired_kl_and_agrees_with_nll_minus_entropy(case):
     assert abs(case.excess[0].value - (case.nll[0].value - case.law.entropy().value)) < 4 * (
         case.nll[0].se + case.excess[0].se
     )
+
+
+def test_what_is_taken_once_is_what_its_parts_say(case):
+    for nll, gap, result in zip(case.nll, case.solver_gap, case.results, strict=True):
+        assert nll == metrics.nll(result.flow, result.split.test)
+        x = result.split.test[: cases.GAP_POINTS]
+        tight = with_solver(copy.deepcopy(result.flow).double(), Adaptive(1e-7, 1e-7))
+        plain = metrics.nll(result.flow, x).value - metrics.nll(tight, x.double()).value
+        assert gap == pytest.approx(abs(plain), rel=1e-3, abs=1e-6)
+    test, samples = case.test[: cases.MMD_POINTS], case.samples[0]
+    for row in case.mmd_table():
+        unbiased, generator = row["estimator"] == "unbiased", stream(0, "permutations")
+        found = metrics.mmd_test(test, samples, row["kernel"], generator=generator, unbiased=unbiased)
+        assert (row["mmd²"], row["threshold"], row["bandwidth"]) == (found.value, found.threshold, found.bandwidth)
+    assert [row["estimator"] for row in case.mmd_table()] == ["unbiased", "biased"] * len(metrics.BANDWIDTHS)
 
 
 def test_the_curve_ends_at_the_validation_kl_of_the_flow(case):

@@ -7,10 +7,11 @@ import torch
 
 import pushforward as pf
 from cases import exact_moments, minimise, normal, split_of, walk
+from killed import killed_and_whole
 from pushforward import experiment
 from pushforward.errors import InputError
 from pushforward.families import FFJORD, Family, OTFlow, TrainingHistory, Zuko
-from pushforward.fit import FitConfig, fit
+from pushforward.fit import FitConfig
 from pushforward.flows import Affine, Flow, ODEBijection, ZukoFlow
 from pushforward.metrics import integral
 from pushforward.nets import MLP, Potential
@@ -55,37 +56,10 @@ def test_training_ends_with_a_density_and_counts_what_it_cost(family):
 
 @every
 def test_a_killed_training_ends_with_the_same_numbers(family, tmp_path):
-    class Killed(Exception):
-        pass
-
-    def dies(objective, after):
-        calls = []
-
-        def dying(x, random):
-            calls.append(1)
-            if len(calls) > after:
-                raise Killed
-            return objective(x, random)
-
-        return dying
-
-    path, ends = tmp_path / "state.safetensors", []
-    for kill in (False, True):
-        flow, history, split = family.build(split_of(X)), TrainingHistory(), split_of(X)
-        torch.manual_seed(7 + kill)  # nothing may draw from torch's own stream
-        if kill:
-            stage = next(family.stages(flow, split, history, 0))
-            with pytest.raises(Killed):
-                fit(stage.module, dies(stage.objective, 7), stage.points, stage.config, 0, checkpoint=path)
-        steps = family.stages(flow, split, history, 0)
-        stage = next(steps)
-        found = fit(stage.module, stage.objective, stage.points, stage.config, 0, checkpoint=path if kill else None)
-        history.fits["flow"] = found
-        assert next(steps, None) is None
-        with torch.no_grad():
-            ends.append((flow.log_prob(X[:50]), history.stages[-1]["evaluations"]))
-    assert torch.equal(ends[0][0], ends[1][0])
-    assert ends[0][1] == ends[1][1] > 0
+    (killed, first), (whole, second) = killed_and_whole(family, split_of(X), tmp_path / "state.safetensors")
+    with torch.no_grad():
+        assert torch.equal(killed.log_prob(X[:50]), whole.log_prob(X[:50]))
+    assert first.stages[-1]["evaluations"] == second.stages[-1]["evaluations"] > 0
 
 
 def test_the_evaluations_are_those_of_the_solver_over_minibatches():

@@ -3,11 +3,12 @@ import torch
 
 import pushforward as pf
 from cases import normal, split_of, walk
+from killed import killed_and_whole
 from pushforward import experiment
 from pushforward.errors import InputError
-from pushforward.families import Family, Implicit, TrainingHistory
+from pushforward.families import Family, Implicit
 from pushforward.families.implicit import audit
-from pushforward.fit import FitConfig, fit
+from pushforward.fit import FitConfig
 from pushforward.flows import ActNorm, Affine, ImplicitBlock
 from pushforward.implicit import Broyden, Exact, Lipschitz, Newton, Roulette
 from pushforward.metrics import integral
@@ -148,37 +149,11 @@ def test_the_audit_is_remembered_with_the_flow():
 
 
 def test_a_killed_training_ends_with_the_same_numbers(tmp_path):
-    class Killed(Exception):
-        pass
-
-    def dies(stage, after):
-        calls = []
-
-        def objective(x, random):
-            calls.append(1)
-            if len(calls) > after:
-                raise Killed
-            return stage.objective(x, random)
-
-        return objective
-
     family = Implicit(blocks=1, net=SMALL, fit=FitConfig(iterations=12, batch=50, ema=0.9, checkpoint_seconds=0))
-    path = tmp_path / "state.safetensors"
-    ends = []
-    for kill in (False, True):
-        flow, history = family.build(split_of(X)), TrainingHistory()
-        stage = next(family.stages(flow, split_of(X), history, 0))
-        keep = {"checkpoint": path, "after_step": stage.after_step}
-        if kill:
-            with pytest.raises(Killed):
-                fit(stage.module, dies(stage, 7), stage.points, stage.config, 0, **keep)
-            stage = next(family.stages(flow, split_of(X), history, 0))
-            fit(stage.module, stage.objective, stage.points, stage.config, 0, **keep | {"after_step": stage.after_step})
-        else:
-            fit(stage.module, stage.objective, stage.points, stage.config, 0, after_step=stage.after_step)
-        with torch.no_grad():
-            ends.append((stage.module(X[:50]), audit(stage.module).solves))
-    assert torch.equal(ends[0][0], ends[1][0]) and ends[0][1] == ends[1][1]
+    (killed, _), (whole, _) = killed_and_whole(family, split_of(X), tmp_path / "state.safetensors")
+    with torch.no_grad():
+        assert torch.equal(killed.log_prob(X[:50]), whole.log_prob(X[:50]))
+    assert audit(killed.bijection).solves == audit(whole.bijection).solves
 
 
 def test_looking_on_the_way_changes_no_number():

@@ -8,6 +8,7 @@ from cases import generator, jacobian, normal
 from pushforward.errors import InputError, NotConverged
 from pushforward.flows import Chain, Flow, ImplicitBlock
 from pushforward.implicit import SOLVERS, FixedPoint
+from pushforward.implicit.equation import Equation
 from pushforward.implicit.lipschitz import LipschitzMLP
 from pushforward.implicit.root import RootResult
 
@@ -219,6 +220,21 @@ def test_a_nan_is_an_error_that_names_its_row_and_infinite_in_the_audit():
     with pytest.raises(NotConverged, match="1 of 7 rows.*the first is row 4"):
         b(x)
     assert b.audits["forward"].worst == math.inf and b.audits["forward"].unconverged == 1
+
+
+def test_without_gradients_no_jacobian_is_taken_at_the_root_which_stays_the_same(monkeypatch):
+    b, x, dense = block("implicit", dtype=torch.float32), points(64, dtype=torch.float32), []
+    b.eval()
+    taken = Equation._value_and_slope
+    monkeypatch.setattr(Equation, "_value_and_slope", lambda self, z: dense.append((z.dtype, len(z))) or taken(self, z))
+    z, log_det = b.forward_and_log_det(x)
+    asked = dense.count((torch.float64, 64))
+    dense.clear()
+    with torch.no_grad():
+        again, log_det_again = b.forward_and_log_det(x)
+    assert dense.count((torch.float64, 64)) < asked and (torch.float32, 64) in dense
+    torch.testing.assert_close(again, z.detach(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(log_det_again, log_det.detach(), rtol=0, atol=1e-5)
 
 
 def test_float32_is_certified_to_one_in_a_million():

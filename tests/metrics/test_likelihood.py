@@ -8,8 +8,8 @@ from pushforward.distributions.base import Entropy
 from pushforward.errors import InputError, NonFinite, NotInvertible
 from pushforward.flows.bijection import Bijection
 from pushforward.flows.flow import Flow
-from pushforward.metrics.estimate import Estimate
-from pushforward.metrics.likelihood import check_excess, kl_to_truth, nll, nll_excess
+from pushforward.metrics.estimate import Estimate, mean_and_se
+from pushforward.metrics.likelihood import check_excess, kl_to_truth, log_probs, nll, nll_excess, paired_kl
 from pushforward.seeds import stream
 
 
@@ -73,6 +73,14 @@ def test_float32_points_are_evaluated_in_float32():
 
     nll(Spy(), draws(10).float())
     assert seen == [(torch.float32, False)]
+
+
+def test_quantities_from_log_densities_taken_once_are_those_of_the_densities():
+    x = draws(300)
+    learned = log_probs(FLOW, x, batch=7)
+    assert torch.allclose(learned, FLOW.log_prob(x), rtol=1e-13)
+    assert mean_and_se(-learned) == pytest.approx(nll(FLOW, x), rel=1e-12)
+    assert paired_kl(log_probs(TRUTH, x), learned) == pytest.approx(kl_to_truth(TRUTH, FLOW, x), rel=1e-10)
 
 
 def test_kl_to_truth_matches_the_closed_form_with_a_smaller_error_bar():

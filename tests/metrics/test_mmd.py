@@ -6,7 +6,7 @@ import torch
 from scipy.spatial.distance import pdist
 
 from pushforward.errors import InputError
-from pushforward.metrics.mmd import BANDWIDTHS, median_distance, mmd, mmd_test, permutation_threshold
+from pushforward.metrics.mmd import BANDWIDTHS, median_distance, mmd, mmd_test, mmd_tests, permutation_threshold
 from pushforward.seeds import stream
 
 float64 = torch.float64
@@ -140,6 +140,16 @@ def test_power_against_a_shift(name, unbiased):
     found = mmd_test(x, y, name, generator=generator, unbiased=unbiased)
     assert found.rejects and (found.n, found.m, found.unbiased) == (200, 150, unbiased)
     assert not mmd_test(x, same, name, generator=generator, unbiased=unbiased).rejects
+
+
+def test_both_estimators_in_one_walk_are_those_of_two(pair):
+    """Of the definition, over the permutations that ``permutation_threshold`` draws."""
+    x, y = pair
+    for found in mmd_tests(x, y, "mmd-m", 0.05, 39, stream(4, "mmd test")):
+        plain = naive(x, y, found.bandwidth, found.unbiased)
+        threshold = permutation_threshold(x, y, found.bandwidth, 0.05, 39, stream(4, "mmd test"), found.unbiased)
+        assert (found.value, found.threshold) == pytest.approx((plain, threshold), abs=1e-14)
+        assert found == mmd_test(x, y, "mmd-m", 0.05, 39, stream(4, "mmd test"), found.unbiased)
 
 
 def test_same_generator_same_threshold(pair):

@@ -18,7 +18,7 @@ from pushforward.report.results import Recorder
 
 FLOAT32_ROUND_TRIP, FLOAT64_ROUND_TRIP = 1e-4, 1e-8  # the note's tolerances at coefficient 0.99
 CERTIFIED = 1e-6  # largest certified error of a root, relative to max(1, ‖z‖)
-TIGHT_POINTS = 500
+TIGHT_POINTS = 100  # on images a solve in float64 takes a second for so many
 SPAN = (-9.0, 9.0)  # of the integral: a flow of bounded slopes has the Gaussian's tails wherever it was not taught
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pushforward import datasets, metrics
-from pushforward.catalogue.implicit import ImplicitReal, real
+from pushforward.catalogue.implicit import ImplicitReal, real, record_lead
 from pushforward.experiment import Result
 from pushforward.families.pushing import some
 from pushforward.flows import with_log_det
@@ -23,7 +23,6 @@ from pushforward.shapes import Points
 
 EVALUATION = Roulette(Poisson(2.0), 20)  # of test points above d = 64, as the paper evaluates
 DRAWS = 4
-METHODS = ("impflow", "resflow")
 
 
 class ImageCase(ImplicitReal):
@@ -169,9 +168,8 @@ def references(pairs: Mapping[str, Mapping[str, ImplicitReal]]) -> list[dict[str
 
 
 def record_difference(pair: Mapping[str, ImplicitReal], recorder: Recorder, run: str) -> None:
-    """NLL of the implicit flow minus that of the residual flow, nats: below 0 it is ahead."""
-    impflow, resflow = (fmean(e.value for e in pair[method].nll) for method in METHODS)
-    recorder.add(pair["impflow"].id("nll-over-resflow"), impflow - resflow, run=run)
+    """``record_lead`` of a pair by method."""
+    record_lead(pair["impflow"], pair["resflow"], recorder, run)
 
 
 def present(names: Iterable[str], profile: str = "quick") -> list[str]:

@@ -1,29 +1,26 @@
 """Implicit and residual normalizing flows: one block class, trained end to end by likelihood (arXiv 2103.09527)."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import ClassVar
 
 import torch
+from torch import nn
 
 from pushforward.datasets import Split
 from pushforward.errors import InputError
+from pushforward.families.end_to_end import Whole, end_to_end
 from pushforward.families.multiscale import LAYOUT, image_blocks
-from pushforward.families.pushing import nll, push, push_with_log_det, some
+from pushforward.families.pushing import some
 from pushforward.families.stage import Stage, TrainingHistory
 from pushforward.families.whitening import check_preconditioners, preconditioned
 from pushforward.fit import FitConfig
 from pushforward.flows import ActNorm, Bijection, Chain, Flow, ImplicitBlock
-from pushforward.flows.implicit import drawing_from
 from pushforward.implicit import Audit, build_network, build_part, update_norms
 from pushforward.objectives import LikelihoodObjective
-from pushforward.seeds import stream
-from pushforward.shapes import Points
 
 KINDS = {"impflow": ("g_x", "g_z"), "resflow": ("g_x",), "inverse-resflow": ("g_z",)}  # the networks of a block
 NET = {"kind": "mlp", "widths": (128, 128), "activation": "sin", "coeff": 0.99}
-HELD_OUT = 10_000  # validation points
 PROBE = ({"dim": 1}, {"shape": (1, 1, 1)})  # the smallest block of each layout, built to see whether settings fit
 
 
@@ -99,28 +96,19 @@ class Implicit:
 
     def stages(self, flow: Flow, split: Split, history: TrainingHistory, seed: int) -> Iterator[Stage]:
         """One stage: maximum likelihood of all blocks together."""
-        started = time.process_time()
-        x, (z, log_det) = _pushed(flow, split, self.pool)
-        history.stages.append({"stage": "start", "val_nll": nll(z, log_det), "seconds": time.process_time() - started})
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream(seed, "init").initial_seed())
-            chain = Chain(flow.dim, self._blocks(flow.dim)).to(x)
+        yield from end_to_end(flow, split, history, seed, self._whole, self.fit, self.pool, some)
+        *before, blocks = flow.bijection.blocks
+        flow.bijection.blocks = nn.ModuleList([*before, *blocks.blocks])  # one by one, as flows are stored
 
-        def validation() -> float:
-            with drawing_from(chain, stream(seed, "validation")):  # above d = 64 the log-determinant is an estimate
-                latent, more = push_with_log_det(chain, z)
-            return nll(latent, log_det + more)
-
-        def renew() -> None:
-            update_norms(chain, self.power_iterations or None)
-
-        renew()
-        yield Stage("flow", chain, LikelihoodObjective(chain), x, self.fit, validation, renew)
-        fitted = history.fits["flow"]
-        for block in chain.blocks:
-            flow.bijection.append(block)
-        row = {"stage": "flow", "evaluations": fitted.iterations, "seconds": fitted.seconds}
-        history.stages.append({**row, "val_nll": validation(), **asdict(audit(chain))})
+    def _whole(self, dim: int) -> Whole:
+        chain = Chain(dim, self._blocks(dim))
+        return Whole(
+            chain,
+            chain,
+            LikelihoodObjective(chain),
+            after_step=lambda: update_norms(chain, self.power_iterations or None),
+            notes=lambda: asdict(audit(chain)),
+        )
 
     def _blocks(self, dim: int) -> list[Bijection]:
         if self.net.get("kind") == "conv":
@@ -137,11 +125,3 @@ def audit(bijection: Bijection) -> Audit:
     """The audits of all solves of all implicit blocks in ``bijection``, forward, inverse and backward, together."""
     blocks = [part for part in bijection.modules() if isinstance(part, ImplicitBlock)]
     return sum((one for block in blocks for one in block.audits.values()), Audit())
-
-
-def _pushed(flow: Flow, split: Split, pool: int) -> tuple[Points, tuple[Points, torch.Tensor]]:
-    """Training points, and validation points with their log-determinants, where the blocks begin."""
-    return (
-        push(flow.bijection, some(split.train, pool, "training points")),
-        push_with_log_det(flow.bijection, some(split.val, HELD_OUT, "validation points")),
-    )

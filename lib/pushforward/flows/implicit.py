@@ -102,7 +102,8 @@ class ImplicitBlock(Bijection):
 
     def _root(self, rhs: Points, implicit: Map, kappa: float, audit: Audit) -> Points:
         tol = TOLERANCES.get(rhs.dtype, 1e-6) if self.tol is None else self.tol
-        equation = Equation(implicit, rhs.double(), dense=isinstance(self.solver, Newton))
+        # The Jacobian at the root is for the backward pass; without one most rows are certified by F alone.
+        equation = Equation(implicit, rhs.double(), dense=isinstance(self.solver, Newton) and torch.is_grad_enabled())
         with torch.no_grad():
             start = self._start(implicit, equation, rhs, kappa, audit)
             root = solve_or_raise(self.solver, equation, start, kappa, tol, self.on_failure, audit.add).x
@@ -123,8 +124,8 @@ class ImplicitBlock(Bijection):
         """Where the solve in float64 starts: what can be had in the points' own, cheaper, precision."""
         if rhs.dtype == torch.float64:
             return rhs
-        single = Equation(g, rhs, dense=exact.dense)
-        if exact.dense:
+        single = Equation(g, rhs, dense=isinstance(self.solver, Newton))
+        if single.dense:
             audit.iterations += 3 * len(rhs)
             return mixed_precision_start(single, exact)
         coarse = self.solver(single, rhs, kappa, COARSE)

@@ -15,6 +15,7 @@ from pushforward.metrics.likelihood import Density
 from pushforward.shapes import Points, check_points
 
 Box = tuple[tuple[float, float], tuple[float, float]]
+NEGLIGIBLE = 1e-7  # a density below which a box of 300 units of area holds 3e-5
 
 
 class RoundTrip(NamedTuple):
@@ -53,8 +54,23 @@ def integral(
     """∫ exp(log p) over a 2-D box by the midpoint rule on resolution × resolution cells; 1 for a density that fits in.
 
     On a smooth density the rule converges faster than any power: cells up to 1.5 standard deviations of the finest
-    Gaussian detail leave 2e-4, coarser ones soon leave per cents. Evaluated in the dtype of the density's parameters
-    (float64 if it has none), summed in float64.
+    Gaussian detail leave 2e-4, coarser ones soon leave per cents. The cells are those of ``density_grid``, summed in
+    float64.
+
+    Raises:
+        InputError: the density is not 2-D, the box is empty, or resolution is below one.
+        NonFinite: a log density on the grid is NaN or +inf.
+    """
+    area = math.prod((high - low) / resolution for low, high in box) if resolution > 0 else 0.0
+    return float(density_grid(density, box, resolution, batch).sum()) * area
+
+
+def density_grid(density: Density, box: Box, resolution: int, batch: int = 16384) -> Tensor:
+    """exp(log p) at the cell centres of a grid over a 2-D box [resolution, resolution], float64; along x, then y.
+
+    Evaluated in the dtype of the density's parameters (float64 if it has none). First in the middle of every block of
+    3 × 3 cells: where the middles of a block and of the eight around it are all below 1e-7, its other cells are taken
+    to be 0. A detail that hides between them would be narrower than half a cell, too fine for the grid itself.
 
     Raises:
         InputError: the density is not 2-D, the box is empty, or resolution is below one.
@@ -65,14 +81,29 @@ def integral(
     if resolution < 1 or any(not low < high for low, high in box):
         raise InputError(f"box is {box} with resolution {resolution}, expected low < high and at least one cell")
     like = _parameter(density)
-    axes, area = [], 1.0
-    for low, high in box:
-        width = (high - low) / resolution
-        axes.append((torch.arange(resolution, dtype=torch.float64) + 0.5) * width + low)
-        area *= width
-    grid = torch.cartesian_prod(*axes).to(like)
-    log_prob = check_log_prob(in_batches(density.log_prob, grid, batch), allow_zero_density=True)
-    return float(log_prob.double().exp().sum()) * area
+    cells = torch.arange(resolution, dtype=torch.float64) + 0.5
+    grid = torch.cartesian_prod(*(cells * ((high - low) / resolution) + low for low, high in box)).to(like)
+    values = torch.zeros(resolution, resolution, dtype=torch.float64, device=grid.device)
+    middles = (torch.arange(0, resolution, 3) + 1).clamp_max(resolution - 1)
+    looked_at = torch.zeros(resolution, resolution, dtype=torch.bool)
+    looked_at[middles[:, None], middles] = True
+
+    def fill(chosen: Tensor) -> None:
+        rows = chosen.flatten().nonzero()[:, 0].to(grid.device)
+        if len(rows):
+            log_prob = check_log_prob(in_batches(density.log_prob, grid[rows], batch), allow_zero_density=True)
+            values.view(-1)[rows] = log_prob.double().exp()
+
+    fill(looked_at)
+    fill(_near_mass(values[middles[:, None], middles].cpu(), resolution) & ~looked_at)
+    return values
+
+
+def _near_mass(middles: Tensor, resolution: int) -> Tensor:
+    """Cells [r, r] of the blocks where a density that is not negligible is at most a block away, by ``middles``."""
+    wide = nn.functional.max_pool2d((middles > NEGLIGIBLE).float()[None, None], 3, 1, 1)[0, 0] > 0
+    block = torch.arange(resolution) // 3
+    return wide[block][:, block]
 
 
 def _parameter(density: Density) -> Tensor:

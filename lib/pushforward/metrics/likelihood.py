@@ -19,16 +19,24 @@ class Density(Protocol):
         """log p(x) in nats, x [n, d] -> [n]."""
 
 
+def log_probs(density: Density, x: Points, batch: int = 4096) -> PerPoint:
+    """log p [n] in nats of the rows of x [n, d], without gradients, in the dtype of x, ``batch`` rows at a time.
+
+    Raises:
+        InputError: x is not a finite floating tensor (n, d).
+        NonFinite: a log density is NaN or infinite; the message counts the rows.
+    """
+    return check_log_prob(in_batches(density.log_prob, check_points(x), batch))
+
+
 def nll(flow: Density, x: Points, batch: int = 4096) -> Estimate:
     """Mean of −log p(x) over the rows of x [n, d], in nats per sample, with its standard error.
-
-    Evaluated without gradients in the dtype of x, ``batch`` rows at a time.
 
     Raises:
         InputError: x is not a finite floating tensor (n, d), or has one row only.
         NonFinite: a log density is NaN or infinite (−inf is an infinite NLL); the message counts the rows.
     """
-    return mean_and_se(-check_log_prob(in_batches(flow.log_prob, check_points(x), batch)))
+    return mean_and_se(-log_probs(flow, x, batch))
 
 
 def nll_excess(estimate: Estimate, entropy: Entropy) -> Estimate:
@@ -49,9 +57,15 @@ def kl_to_truth(distribution: Density, flow: Density, x: Points, batch: int = 40
         InputError: x is not a finite floating tensor (n, d), or has one row only.
         NonFinite: a log density is NaN or infinite; for ``distribution`` −inf says that x is not a draw of it.
     """
-    x = check_points(x)
-    truth = check_log_prob(in_batches(distribution.log_prob, x, batch))
-    learned = check_log_prob(in_batches(flow.log_prob, x, batch))
+    return paired_kl(log_probs(distribution, x, batch), log_probs(flow, x, batch))
+
+
+def paired_kl(truth: PerPoint, learned: PerPoint) -> Estimate:
+    """``kl_to_truth`` from log densities [n] of the same draws of the true law.
+
+    Raises:
+        InputError: there is one only.
+    """
     return mean_and_se(truth.double() - learned.double())
 
 

@@ -69,9 +69,7 @@ def mmd(x: Points, y: Points, bandwidth: float, unbiased: bool = True, chunk: in
             or a bandwidth that is not positive.
     """
     pooled = _pool(x, y, bandwidth)
-    label = torch.zeros(len(pooled), 1, dtype=torch.float64, device=pooled.device)
-    label[: len(x)] = 1
-    return float(_statistics(pooled, label, unbiased, chunk))
+    return float(_sums(pooled, _observed(pooled, len(x)), chunk).statistic(unbiased))
 
 
 def permutation_threshold(
@@ -93,18 +91,10 @@ def permutation_threshold(
     Raises:
         InputError: as ``mmd``, alpha outside (0, 1), or too few permutations for alpha.
     """
-    if not 0 < alpha < 1:
-        raise InputError(f"alpha is {alpha}, expected a level between 0 and 1, such as 0.05")
-    rank = math.ceil((1 - alpha) * (permutations + 1) - 1e-9)
-    if rank > permutations:
-        raise InputError(
-            f"{permutations} permutations cannot reach level {alpha}, expected at least {math.ceil(1 / alpha) - 1}"
-        )
+    rank = _rank(alpha, permutations)
     pooled = _pool(x, y, bandwidth)
-    labels = torch.zeros(len(pooled), permutations, dtype=torch.float64)
-    for column in range(permutations):
-        labels[torch.randperm(len(pooled), generator=generator)[: len(x)], column] = 1
-    return float(_statistics(pooled, labels.to(pooled.device), unbiased, chunk).kthvalue(rank).values)
+    labels = _dealt(pooled, len(x), permutations, generator)
+    return _threshold(_sums(pooled, labels, chunk).statistic(unbiased), rank)
 
 
 def mmd_test(
@@ -123,12 +113,36 @@ def mmd_test(
     Raises:
         InputError: as ``mmd`` and ``permutation_threshold``, or an unknown name.
     """
+    both = mmd_tests(test, generated, bandwidth_name, alpha, permutations, generator)
+    return both[0] if unbiased else both[1]
+
+
+def mmd_tests(
+    test: Points,
+    generated: Points,
+    bandwidth_name: str,
+    alpha: float = 0.05,
+    permutations: int = 199,
+    generator: torch.Generator | None = None,
+) -> tuple[MMDTest, MMDTest]:
+    """``mmd_test`` of the unbiased and of the biased estimator, over the same permutations and in one walk.
+
+    Raises:
+        InputError: as ``mmd_test``.
+    """
     if bandwidth_name not in BANDWIDTHS:
         raise InputError(f"bandwidth_name is {bandwidth_name!r}, expected one of {', '.join(BANDWIDTHS)}")
     width = BANDWIDTHS[bandwidth_name](test)
-    value = mmd(test, generated, width, unbiased)
-    threshold = permutation_threshold(test, generated, width, alpha, permutations, generator, unbiased)
-    return MMDTest(value, threshold, width, len(test), len(generated), unbiased)
+    rank = _rank(alpha, permutations)
+    pooled = _pool(test, generated, width)
+    labels = torch.cat([_observed(pooled, len(test)), _dealt(pooled, len(test), permutations, generator)], 1)
+    sums = _sums(pooled, labels)
+    found = ((sums.statistic(unbiased), unbiased) for unbiased in (True, False))
+    unbiased, biased = (
+        MMDTest(float(values[0]), _threshold(values[1:], rank), width, len(test), len(generated), flag)
+        for values, flag in found
+    )
+    return unbiased, biased
 
 
 def _pool(x: Points, y: Points, bandwidth: float) -> Points:
@@ -142,34 +156,70 @@ def _pool(x: Points, y: Points, bandwidth: float) -> Points:
     return (pooled - pooled.mean(0)) / (math.sqrt(2) * bandwidth)
 
 
-def _statistics(pooled: Points, labels: Tensor, unbiased: bool, chunk: int) -> Tensor:
-    """MMD² [p] for each labelling, labels [n + m, p]: one for a row of the first sample, zero for the second.
+def _rank(alpha: float, permutations: int) -> int:
+    """Which of the sorted permuted values is the threshold."""
+    if not 0 < alpha < 1:
+        raise InputError(f"alpha is {alpha}, expected a level between 0 and 1, such as 0.05")
+    rank = math.ceil((1 - alpha) * (permutations + 1) - 1e-9)
+    if rank > permutations:
+        raise InputError(
+            f"{permutations} permutations cannot reach level {alpha}, expected at least {math.ceil(1 / alpha) - 1}"
+        )
+    return rank
 
-    Every sum of k is a quadratic form in the labels: the kernel matrix is walked once for all of them.
+
+def _threshold(values: Tensor, rank: int) -> float:
+    return float(values.kthvalue(rank).values)
+
+
+def _observed(pooled: Points, n: int) -> Tensor:
+    """The labelling [n + m, 1] of the samples as they are: one for the first n rows, zero for the rest."""
+    return (torch.arange(len(pooled), device=pooled.device) < n).to(pooled)[:, None]
+
+
+def _dealt(pooled: Points, n: int, permutations: int, generator: torch.Generator | None) -> Tensor:
+    """A random labelling [n + m] a column, drawn on the CPU."""
+    labels = torch.zeros(len(pooled), permutations, dtype=torch.float64)
+    for column in range(permutations):
+        labels[torch.randperm(len(pooled), generator=generator)[:n], column] = 1
+    return labels.to(pooled.device)
+
+
+class _Sums(NamedTuple):
+    """Sums of k over ordered pairs of different points, a number a labelling [p], and the samples' sizes."""
+
+    within_x: Tensor
+    within_y: Tensor
+    across: Tensor
+    n: float
+    m: float
+
+    def statistic(self, unbiased: bool) -> Tensor:
+        """MMD² [p]; the biased one has the diagonal too, where k = 1."""
+        n, m, across = self.n, self.m, 2 * self.across / (self.n * self.m)
+        if unbiased:
+            return self.within_x / (n * (n - 1)) + self.within_y / (m * (m - 1)) - across
+        return (self.within_x + n) / n**2 + (self.within_y + m) / m**2 - across
+
+
+def _sums(pooled: Points, labels: Tensor, chunk: int = 128) -> _Sums:
+    """The sums for each labelling, labels [n + m, p]: one for a row of the first sample, zero for the second.
+
+    Every one is a quadratic form in the labels: the kernel matrix, without its diagonal, is walked once for all of
+    them, each pair of points met once, and never held.
     """
-    n = float(labels[:, 0].sum())
-    m = len(pooled) - n
-    ones = torch.ones_like(labels[:, :1])
-    product = _kernel_product(pooled, torch.cat([labels, ones], 1), chunk)
-    rows = product[:, -1:]  # Σ_j k(i, j)
-    within_x = (labels * product[:, :-1]).sum(0)
-    from_x = (labels * rows).sum(0)
-    across = from_x - within_x
-    within_y = rows.sum() - from_x - across
-    if unbiased:
-        return within_x / (n * (n - 1)) + within_y / (m * (m - 1)) - 2 * across / (n * m)
-    return (within_x + n) / n**2 + (within_y + m) / m**2 - 2 * across / (n * m)
-
-
-def _kernel_product(points: Points, columns: Tensor, chunk: int) -> Tensor:
-    """K @ columns without ever holding K, the kernel matrix with its diagonal set to zero; its upper half is enough."""
-    square = points.square().sum(1)
-    product = torch.zeros_like(columns)
-    for start in range(0, len(points), chunk):
-        stop = min(start + chunk, len(points))
-        kernel = torch.addmm(-square[start:], points[start:stop], points[start:].T, alpha=2)
+    square = pooled.square().sum(1)
+    within_x, rows = torch.zeros_like(labels[0]), torch.zeros_like(square)  # labelsᵀ K labels, and K 1
+    for start in range(0, len(pooled), chunk):
+        stop = min(start + chunk, len(pooled))
+        kernel = torch.addmm(-square[start:], pooled[start:stop], pooled[start:].T, alpha=2)
         kernel.sub_(square[start:stop, None]).exp_()
         kernel.diagonal().zero_()
-        product[start:stop] += kernel @ columns[start:]
-        product[stop:] += kernel[:, stop - start :].T @ columns[start:stop]
-    return product
+        later = kernel[:, stop - start :]  # its transpose is left of the diagonal block: it counts twice
+        rows[start:stop] += kernel.sum(1)
+        rows[stop:] += later.sum(0)
+        later.mul_(2)
+        within_x += (labels[start:stop] * (kernel @ labels[start:])).sum(0)
+    n = float(labels[:, 0].sum())
+    across = labels.T @ rows - within_x
+    return _Sums(within_x, rows.sum() - within_x - 2 * across, across, n, len(pooled) - n)
