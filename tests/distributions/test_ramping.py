@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -71,6 +72,26 @@ def test_draws_have_the_moments_of_the_law():
     expected = law.roots[0] @ law.roots[0].T + torch.outer(mean, mean)
     torch.testing.assert_close(torch.cov(logs.T), expected, rtol=0, atol=0.04)
     assert float(logs.mean(0).abs().max()) < 4 * float(expected.max()) ** 0.5 / 200
+
+
+@pytest.mark.parametrize("labels", [LABELS, 0 * LABELS])
+def test_moments_are_those_of_the_mixture_by_quadrature(labels):
+    """E exp(a·u) for a = e_i and e_i + e_j: a·u is a mixture of two normal laws on the line."""
+    law = by_hand(SERIES, labels)
+    covariance = law.roots[0] @ law.roots[0].T
+    nodes, weights = (torch.as_tensor(v) for v in np.polynomial.hermite_e.hermegauss(40))
+    weights = weights / weights.sum()
+
+    def exponential(a):
+        spread = (a @ covariance @ a).sqrt()
+        return float((weights * torch.stack([(m @ a + spread * nodes).exp() for m in law.means]).mean(0)).sum())
+
+    basis = torch.eye(20, dtype=torch.float64)
+    first = torch.tensor([exponential(e) for e in basis])
+    second = torch.tensor([[exponential(e + f) for f in basis] for e in basis])
+    mean, found = SERIES.moments(torch.stack([1 - labels, labels]))
+    torch.testing.assert_close(mean[1], 2 * (first - 1).double(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(found[1], 4 * (second - torch.outer(first, first)).double(), rtol=0, atol=1e-5)
 
 
 def test_sample_puts_labels_behind_the_features():

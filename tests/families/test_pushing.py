@@ -7,7 +7,7 @@ from cases import CASES, normal
 from pushforward.errors import NonFinite
 from pushforward.families import pushing
 from pushforward.families.pushing import nll, push, push_with_log_det, some
-from pushforward.flows import Flow
+from pushforward.flows import Chain, Flow
 
 
 @pytest.fixture
@@ -47,6 +47,13 @@ def test_the_nll_is_that_of_the_flow():
     z = normal(8, 3)
     closed = float(0.5 * z.square().sum(1).mean()) + 1.5 * math.log(2 * math.pi) - 0.25
     assert nll(z, torch.full((8,), 0.25).double()) == pytest.approx(closed, abs=1e-12)
+
+
+def test_a_target_takes_part_in_the_nll():
+    chain, target = CASES["chain"].build(torch.float64).eval(), CASES["affine"].build(torch.float64)
+    x = normal(30, 3)
+    found = nll(*push_with_log_det(chain, x), target)
+    assert found == pytest.approx(-Flow(Chain(3, [chain, target])).log_prob(x).mean().item(), abs=1e-12)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

@@ -28,6 +28,10 @@ def test_the_distance_of_the_means_sets_the_variance():
     assert LabelledShift(2).sigma == pytest.approx(SIGMA)
     shift = LabelledShift(3, features=1, gap=2.0)
     assert shift.sigma == pytest.approx(0.5) and shift.dim == 6
+    own = LabelledShift(2, gap=2.4, sigma=1.3)
+    assert own.sigma == 1.3 and LabelledShift(**own.settings()).settings() == own.settings()
+    law = torch.distributions.Normal(own.means(LABELS), 1.3)
+    torch.testing.assert_close(log_prob_given_labels(Flow(own), Y, 2), law.log_prob(Y[:, :4]).sum(1))
     assert shift.means(torch.tensor([[0.0, 1.0, 0.0]])).tolist() == [[-1.0, 1.0, -1.0]]
 
 
@@ -48,6 +52,12 @@ def test_draws_have_the_labels_that_were_asked_for():
 def test_bad_settings_are_named(settings):
     with pytest.raises(InputError, match="expected 1 or more, a positive gap"):
         LabelledShift(**settings)
+
+
+@pytest.mark.parametrize("sigma", [0.0, -1.0, math.inf])
+def test_a_sigma_that_is_none_is_named(sigma):
+    with pytest.raises(InputError, match=f"sigma is {sigma}, expected a positive number"):
+        LabelledShift(2, sigma=sigma)
 
 
 @pytest.mark.parametrize("labels", [torch.zeros(3), torch.zeros(3, 2, dtype=torch.int64), torch.zeros(3, 6)])

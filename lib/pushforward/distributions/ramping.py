@@ -115,6 +115,19 @@ class RampingSeries:
         gaussian = NODES * (LOG_TWO_PI + 1) + float(self._root.diagonal().log().sum())
         return gaussian + two_sided_information(float(shift.norm())) - 2 * NODES * math.log(UNIT)
 
+    def moments(self, labels: Tensor) -> tuple[Points, Tensor]:
+        """Mean [n, 20] and covariance [n, 20, 20] of x given every row of labels [n, 10], float64.
+
+        Of all Gaussians given Y the one with these moments is nearest to the law. With C the covariance of u,
+        E e^u = ½ Σ_± e^(±m + diag C/2), and products of two such factors times e^(C_ij) are the second moments.
+        """
+        ramps, covariance = self._ramps(labels), self._root @ self._root.T
+        signs = torch.stack([ramps, -ramps])
+        each = (signs + covariance.diagonal() / 2).exp()  # [2, n, 20]
+        second = torch.einsum("sni,snj->nij", each, each) / 2 * covariance.exp()
+        mean = each.mean(0)
+        return (mean - CENTRE) / UNIT, (second - mean[:, :, None] * mean[:, None]) / UNIT**2
+
     def _ramps(self, labels: Tensor) -> Points:
         """m(Y) [n, 20]: current values alone ramp."""
         up = math.log(self.ramp) * labels.double()

@@ -6,7 +6,7 @@ import torch
 
 from pushforward.errors import NotInvertible
 from pushforward.families.pushing import nll, push_with_log_det
-from pushforward.flows import ODEBijection, with_solver
+from pushforward.flows import Bijection, ODEBijection, with_solver
 from pushforward.seeds import stream
 from pushforward.shapes import PerPoint, Points
 
@@ -18,12 +18,12 @@ PROBES = 20_000  # training points, and held-out points, at which a block is loo
 
 
 @torch.no_grad()
-def certify(block: ODEBijection, x: Points, held_out: Points) -> None:
+def certify(block: ODEBijection, x: Points, held_out: Points, target: Bijection | None = None) -> None:
     """Double the steps of a trained block until it is a bijection whose NLL does not move with the solver.
 
     The ODE is invertible whatever the velocity; only a coarse discretisation of it can fold. Determinants are looked
     at on training points x [n, d] and held-out points [m, d] and, for small d, all over a box that is larger than they
-    fill.
+    fill. ``target`` is the bijection that ends the flow where its law is not N(0, I).
 
     Raises:
         NotInvertible: more than 64 steps would be needed, or the NLL of the training grid was made up by the solver:
@@ -37,7 +37,7 @@ def certify(block: ODEBijection, x: Points, held_out: Points) -> None:
         probes = torch.cat([probes, (2 * box - 1) * reach])
     while True:
         folds = _folds(block, probes)
-        gap = 0.0 if folds else _solver_gap(block, held_out[:GAP_POINTS])
+        gap = 0.0 if folds else _solver_gap(block, held_out[:GAP_POINTS], target)
         if not folds and gap <= GAP:
             return
         steps = block.solver.steps
@@ -54,13 +54,14 @@ def certify(block: ODEBijection, x: Points, held_out: Points) -> None:
         block.solver = replace(block.solver, steps=2 * steps)
 
 
-def nll_so_far(block: ODEBijection, z: Points, log_det: PerPoint) -> float | None:
-    """NLL in nats of points that the blocks before take to z [n, d] with log_det [n], once ``block`` has moved them.
+def nll_so_far(block: ODEBijection, z: Points, log_det: PerPoint, target: Bijection | None = None) -> float | None:
+    """NLL in nats of points that the blocks before take to z [n, d] with log_det [n], once ``block`` has moved them
+    and ``target`` after it.
 
     None where a half-trained block folds: training may yet unfold it, and finer steps are chosen at its end.
     """
     try:
-        return _nll_after(block, z, log_det)
+        return _nll_after(block, z, log_det, target)
     except NotInvertible:
         return None
 
@@ -71,11 +72,11 @@ def _folds(block: ODEBijection, x: Points) -> bool:
     return any(float(block.step_determinants(part)[1].min()) <= 0 for part in x.split(PROBES))
 
 
-def _solver_gap(block: ODEBijection, x: Points) -> float:
+def _solver_gap(block: ODEBijection, x: Points, target: Bijection | None) -> float:
     finer = with_solver(block, replace(block.solver, steps=2 * block.solver.steps), block.log_det)
-    return abs(_nll_after(block, x, 0.0) - _nll_after(finer, x, 0.0))
+    return abs(_nll_after(block, x, 0.0, target) - _nll_after(finer, x, 0.0, target))
 
 
-def _nll_after(block: ODEBijection, z: Points, log_det: PerPoint | float) -> float:
+def _nll_after(block: ODEBijection, z: Points, log_det: PerPoint | float, target: Bijection | None) -> float:
     z, more = push_with_log_det(block, z)
-    return nll(z, log_det + more)
+    return nll(z, log_det + more, target)

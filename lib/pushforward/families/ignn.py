@@ -8,9 +8,10 @@ from pushforward.datasets import Split
 from pushforward.errors import InputError
 from pushforward.families.end_to_end import Whole, end_to_end
 from pushforward.families.stage import Stage, TrainingHistory
+from pushforward.families.target import check_labels_stay, end_target
 from pushforward.families.whitening import check_preconditioners, preconditioned
 from pushforward.fit import FitConfig
-from pushforward.flows import Chain, Flow, LabelledShift, ResidualBlock
+from pushforward.flows import Chain, Flow, ResidualBlock
 from pushforward.nets import NETS
 from pushforward.objectives import ResidualObjective
 
@@ -32,8 +33,8 @@ class IGNN:
         gamma: γ, the price of movement; the default is this library's choice.
         terms: of the series that estimates the log-determinant in training; 0: exact. None: exact up to dimension 32,
             10 terms above.
-        target: None for N(0, I), or the arguments of ``LabelledShift`` for points that carry labels, which no
-            preconditioner may mix with the features.
+        target: None for N(0, I); ``{"kind": "labelled-shift", ...}``, the arguments of ``LabelledShift``, for points
+            that carry labels, which no preconditioner may mix with the features and no network may move.
         precondition: exact bijections fitted first, of ``affine`` (whitening), ``radial`` and, for values in [0, 1],
             ``logit``.
         pool: training points: drawn from a law, or the first of a data set's.
@@ -63,9 +64,7 @@ class IGNN:
         if not isinstance(self.net, dict) or self.net.get("kind") not in NETS:
             raise InputError(f"net is {self.net!r}, expected a dict whose kind is one of {sorted(NETS)}")
         check_preconditioners(self.precondition)
-        if self.target is not None and self.precondition:
-            raise InputError(f"precondition is {self.precondition} beside a target, expected (): labels stay")
-        self._target()
+        end_target(self.target, self.precondition)
 
     def block(self, dim: int) -> ResidualBlock:
         """A new block, the identity at first; its random weights come from torch's global stream."""
@@ -88,16 +87,9 @@ class IGNN:
 
     def _whole(self, dim: int) -> Whole:
         chain = Chain(dim, [self.block(dim) for _ in range(self.blocks)])
-        target = self._target()
+        target = end_target(self.target, self.precondition)
         if target is not None:
-            if target.dim != dim:
-                raise InputError(f"points have dimension {dim}, expected {target.dim}: the target is {self.target}")
+            check_labels_stay(target, chain.blocks[0].net, dim)
             chain.append(target)
         calls = self.blocks * self.fit.iterations
         return Whole(chain, chain, ResidualObjective(chain, self.gamma), lambda: calls)
-
-    def _target(self) -> LabelledShift | None:
-        try:
-            return None if self.target is None else LabelledShift(**self.target)
-        except TypeError as error:
-            raise InputError(f"target {self.target!r} has a setting LabelledShift does not know: {error}") from error

@@ -14,6 +14,7 @@ from pushforward.families.certify import certify, nll_so_far
 from pushforward.families.parent import Parent, inherit
 from pushforward.families.pushing import nll, push, push_with_log_det
 from pushforward.families.stage import LATER, Stage, TrainingHistory
+from pushforward.families.target import check_labels_stay, end_target
 from pushforward.families.whitening import check_preconditioners, preconditioned
 from pushforward.fit import FitConfig
 from pushforward.flows import Chain, Flow, ODEBijection
@@ -63,6 +64,9 @@ class JKO:
         parent: a flow of the same data to go on from, by the name of its folder in ``artifacts``. Every block starts
             as the parent's block, or as half of it where there are two step sizes for each, with the parent's
             preconditioners and grids: before training the flow is its parent. It goes before ``warm_start``.
+        target: None for N(0, I); ``{"kind": "labelled-shift", ...}``, the arguments of ``LabelledShift``, for points
+            that carry labels, which no preconditioner may mix with the features and no velocity may move. Every block
+            goes to that law, V = |y − μ(Y)|²/(2σ²), and the flow ends with its ``LabelledShift``.
 
     Raises:
         InputError: a setting out of its range, or an unknown name.
@@ -87,6 +91,7 @@ class JKO:
     fit: FitConfig | None = None
     h: tuple[float, ...] | None = field(default=None, metadata=LATER)
     parent: str | None = field(default=None, metadata=LATER)
+    target: dict | None = field(default=None, metadata=LATER)
 
     name: ClassVar[str] = "jko-iflow"
     algorithm_version: ClassVar[int] = 2  # raise it when the same settings would train another flow
@@ -107,6 +112,8 @@ class JKO:
             raise InputError(f"pool is {self.pool}, expected at least 1 point")
         if self.diffusion < 0:
             raise InputError(f"diffusion is {self.diffusion}, expected a time of at least 0")
+        if end_target(self.target, self.precondition) is not None and self.diffusion:
+            raise InputError(f"diffusion is {self.diffusion} beside a target, expected 0: labels stay")
         if self.h is not None:
             if not isinstance(self.h, list | tuple) or not self.h or not all(0 < h < math.inf for h in self.h):
                 raise InputError(f"h is {self.h}, expected a tuple of positive, finite step sizes, one a block")
@@ -126,6 +133,9 @@ class JKO:
             velocity = NETS[kind](dim=dim, **arguments)
         except TypeError as error:
             raise InputError(f"velocity {self.velocity} has a setting that {kind!r} does not know: {error}") from error
+        target = end_target(self.target, self.precondition)
+        if target is not None:
+            check_labels_stay(target, velocity, dim)
         log_det = self.log_det or ("discrete" if dim <= SMALL else "trace")
         return ODEBijection(velocity, FixedGrid(self.steps, self.method), log_det, DIVERGENCES[self.divergence]())
 
@@ -156,8 +166,10 @@ class JKO:
         x = push(chain, split.train[: self.pool])
         if self.diffusion:
             x = _ornstein_uhlenbeck(x, self.diffusion, stream(seed, "diffusion"))
+        target = end_target(self.target, self.precondition)
         z, log_det = push_with_log_det(chain, split.val)
-        history.stages.append({"stage": "start", "val_nll": nll(z, log_det), "seconds": time.process_time() - started})
+        start_nll = nll(z, log_det, target)
+        history.stages.append({"stage": "start", "val_nll": start_nll, "seconds": time.process_time() - started})
         previous = None
         stopped = False
         for k, (h, start) in enumerate(zip(self.step_sizes(), self._starts(), strict=True)):
@@ -167,21 +179,22 @@ class JKO:
             stage = Stage(
                 f"block-{k + 1}",
                 block,
-                JKOObjective(block, h),
+                JKOObjective(block, h, target and target.potential),
                 x,
                 fit,
-                validate=lambda z=z, log_det=log_det, block=block: nll_so_far(block, z, log_det),
+                validate=lambda z=z, log_det=log_det, block=block: nll_so_far(block, z, log_det, target),
             )
             yield stage
             started = time.process_time()
             fitted = history.fits[stage.name]
             cost = {"minibatches": fitted.iterations, "evaluations": fitted.iterations * block.solver.evaluations}
-            found = nll_so_far(block, z, log_det)
-            kept = not self.stop_on_rise or found is None or found <= nll(z, log_det)
+            found = nll_so_far(block, z, log_det, target)
+            kept = not self.stop_on_rise or found is None or found <= nll(z, log_det, target)
             if kept:
-                certify(block, x, z)
+                certify(block, x, z, target)
             pushed = push(block, x)
-            ratio = movement_ratio(x, pushed)
+            moving = slice(None) if target is None else slice(target.inside)  # labels never do
+            ratio = movement_ratio(x[:, moving], pushed[:, moving])
             row = {
                 "stage": stage.name,
                 "h": None if math.isinf(h) else h,  # infinity is not JSON
@@ -192,11 +205,13 @@ class JKO:
                 "seconds": fitted.seconds + time.process_time() - started,
             }
             later, more = push_with_log_det(block, z)
-            history.stages.append({**row, "val_nll": nll(later, log_det + more), "kept": kept})
+            history.stages.append({**row, "val_nll": nll(later, log_det + more, target), "kept": kept})
             stopped = stopped or ratio < self.stop_ratio or not kept
             if kept:
                 x, z, log_det, previous = pushed, later, log_det + more, block
                 chain.append(block)
+        if target is not None:
+            chain.append(target.eval())
 
     def _first(
         self, k: int, x: Points, seed: int, start: ODEBijection | None, previous: ODEBijection | None

@@ -33,12 +33,15 @@ def push_with_log_det(bijection: Bijection, x: Points) -> tuple[Points, PerPoint
     return torch.cat([z for z, _ in pieces]), torch.cat([log_det for _, log_det in pieces])
 
 
-def nll(z: Points, log_det: PerPoint) -> float:
-    """Mean −log p in nats of points that a flow takes to z [n, d] with log_det [n].
+def nll(z: Points, log_det: PerPoint | float, target: Bijection | None = None) -> float:
+    """Mean −log p in nats of points that a flow takes to z [n, d] with log_det [n], and ``target`` from there on.
 
     Raises:
         NonFinite: it is NaN or infinite.
     """
+    if target is not None:
+        z, more = push_with_log_det(target, z)
+        log_det = log_det + more
     value = float(-(standard_normal_log_prob(z) + log_det).mean())
     if not math.isfinite(value):
         raise NonFinite(

@@ -15,26 +15,28 @@ class LabelledShift(Bijection):
     """(x, Y) ↦ (((x_v − μ(Y_v))/σ)_v, Y): where it ends a flow, z = T(x) given the labels is N(μ(Y_v), σ²) at node v.
 
     Labels are further coordinates of a point, one a node behind all features, which no block moves: the trainer,
-    storage and the inverse need no word of them. The mean is ±gap/2 in every feature for the labels 1 and 0, and σ² is
-    the distance of the two means over 8. Source: IGNN (arXiv 2206.01163) as its code begins, gap 4.65; that JKO-iFlow
-    uses the same is not confirmed, and neither that the distance is the Euclidean one.
+    storage and the inverse need no word of them. The mean is ±gap/2 in every feature for the labels 1 and 0. Where
+    ``sigma`` is None, σ² is the distance of the two means over 8. Source: IGNN (arXiv 2206.01163) as its code begins,
+    gap 4.65; that JKO-iFlow uses the same is not confirmed, and neither that the distance is the Euclidean one.
 
     Raises:
-        InputError: no node, no feature, or a gap that is not positive.
+        InputError: no node, no feature, or a gap or a sigma that is not positive.
     """
 
-    def __init__(self, nodes: int, features: int = 2, gap: float = 4.65) -> None:
+    def __init__(self, nodes: int, features: int = 2, gap: float = 4.65, sigma: float | None = None) -> None:
         super().__init__()
         if nodes < 1 or features < 1 or not 0 < gap < math.inf:
             raise InputError(f"nodes={nodes}, features={features}, gap={gap}: expected 1 or more, a positive gap")
+        if sigma is not None and not 0 < sigma < math.inf:
+            raise InputError(f"sigma is {sigma}, expected a positive number, or None for the source's rule")
         self.nodes, self.features, self.gap = nodes, features, gap
         self.inside = nodes * features
         self.dim = self.inside + nodes
-        self.sigma = math.sqrt(gap * math.sqrt(features) / 8)
+        self.sigma = math.sqrt(gap * math.sqrt(features) / 8) if sigma is None else sigma
 
     def settings(self) -> dict:
         """The arguments that rebuild this map."""
-        return {"nodes": self.nodes, "features": self.features, "gap": self.gap}
+        return {"nodes": self.nodes, "features": self.features, "gap": self.gap, "sigma": self.sigma}
 
     def means(self, labels: Tensor) -> Points:
         """μ(Y) [n, nodes · features] of labels [n, nodes], linear between 0 and 1."""
