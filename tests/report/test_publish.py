@@ -34,6 +34,7 @@ def test_a_clean_run_is_copied_and_shown(results, checkout):
     }
     assert "**Profile `smoke`**" in (checkout / "README.md").read_text()
 
+
 def test_publishing_again_removes_what_is_gone(results, checkout):
     settle(results)
     publish.main(["smoke"])

@@ -173,7 +173,7 @@ def pictures(cases: Sequence[MeasuredPlanar], resolution: int) -> dict[str, np.n
 
     ``resolution`` is that of the grid over the square of the integral, of which this is a part.
     """
-    found = {case.method: case.picture(resolution) for case in cases if case.found("nll")}
+    found = {case.method: case.picture(resolution) for case in cases if case.whole(resolution)}
     return {"true": cases[0].true_picture(resolution)} | found
 
 
@@ -199,7 +199,7 @@ def beside(cases: Sequence[MeasuredPlanar]) -> list[dict[str, Any]]:
         excess, published = case.found("excess"), published_excess(case.name).get(case.method)
         row = {"case": case.name, "method": case.method, "CPU s": fmean(case.seconds), "KL": _mean(excess)}
         row |= {"se": excess[0].se if excess else None, "published": published}
-        rows.append(row | {"lost": case.lost.get("excess") or case.lost.get("nll") or ""})
+        rows.append(row | {"lost": next(iter(case.lost.values()), "")})
     return rows
 
 
