@@ -54,7 +54,8 @@ def training(
         for name, value in published.get(law, {}).items():
             ax.axhline(value, color=shades.get(name, colour("latent")), lw=0.9, ls="--")
         ax.set(title=law, xlabel="CPU-seconds of training", ylabel=f"{level} (nats)", yscale="log")
-    axes[0, -1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    named = {line.get_label(): line for ax in axes[0] for line in ax.lines if line.get_label() in methods}
+    axes[0, -1].legend(named.values(), named, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return fig
 
 
