@@ -19,6 +19,7 @@ from pushforward.rounds import movements, refine, reparameterise, step_sizes, ta
 MEAN = torch.tensor([1.5, -0.5], dtype=torch.float64)
 SD = torch.tensor([3.0, 0.4], dtype=torch.float64)
 ENTROPY = float(SD.log().sum()) + math.log(2 * math.pi * math.e)
+SHIFT = {"kind": "labelled-shift", "nodes": 1}
 DATA = split_of(exact_moments(200, MEAN, SD), exact_moments(150, MEAN, SD, seed=1))
 
 
@@ -178,6 +179,12 @@ def test_rounds_may_have_their_own_optimiser_and_bound():
     assert max(step_sizes(results[1])) == 0.6
 
 
+def test_the_steps_that_a_family_gives_are_not_cut_to_its_bound():
+    given = replace(family(h_max=3.0), h=(5.0, 5.0, 5.0))
+    results = reparameterise("gauss", given, DATA, 1, spread=0.0, device="cpu")
+    assert max(step_sizes(results[1])) == 5.0  # above h_max = 3
+
+
 def test_rounds_go_on_from_a_result():
     refined = refine("gauss", family(), DATA, device="cpu")[-1]
     on = rounds(1, start=refined)
@@ -210,6 +217,7 @@ def test_rounds_end_when_the_likelihood_has_stopped_to_rise():
         ({"spread": -0.1}, "spread=-0.1"),
         ({"rounds": -1}, "rounds is -1"),
         ({"family": Interpolation()}, "expected a JKO"),
+        ({"family": JKO(precondition=(), target=SHIFT)}, "target is .*expected None"),
     ],
 )
 def test_bad_numbers_are_named(settings, message):

@@ -190,7 +190,8 @@ def _recall(folder: Path) -> tuple[Flow, TrainingHistory, dict]:
 def _report(history: TrainingHistory, say: Callable[[str], None]) -> None:
     if history.stages:
         row = history.stages[-1]
-        say(f"{row['stage']}: validation NLL {row['val_nll']:.4f}, {history.seconds:.0f} CPU-seconds")
+        level = "the map folds, no validation NLL" if row["val_nll"] is None else f"validation NLL {row['val_nll']:.4f}"
+        say(f"{row['stage']}: {level}, {history.seconds:.0f} CPU-seconds")
 
 
 def _quiet(line: str) -> None:

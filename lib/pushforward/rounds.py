@@ -40,7 +40,7 @@ def reparameterise(
         name, family, data, seed, device, profile: as for ``train_once``.
         rounds: at most so many retrainings.
         eta: how far a step size goes towards the one that would move as far as the mean, in (0, 1].
-        h_max: bound of the step sizes; None: that of ``family``.
+        h_max: bound of the step sizes; None: that of ``family``, or the longest step it gives in ``h``.
         spread: stop once the coefficient of variation of the movements (on validation points) is at most this.
         patience: stop after so many rounds in a row without a lower validation NLL.
         fit: the optimiser's settings in the rounds; None: those of ``family``.
@@ -58,12 +58,14 @@ def reparameterise(
             f"eta={eta}, patience={patience}, spread={spread}: expected eta in (0, 1], patience >= 1, spread >= 0"
         )
     split = as_split(family, data, seed, profile)
+    if h_max is None:
+        h_max = max(family.h_max, *family.h) if family.h else family.h_max
     results = [start or train_once(name, family, split, seed=seed, device=device)]
     while len(results) <= rounds and _hopeful(results, patience):
         last, moved = results[-1], movements(results[-1])
         if variation(moved) <= spread:
             break
-        h = updated_steps(step_sizes(last), moved, eta, family.h_max if h_max is None else h_max)
+        h = updated_steps(step_sizes(last), moved, eta, h_max)
         child = _child(family, last, h, fit)
         results.append(train_once(f"{name}-round-{len(results)}", child, split, seed=seed, device=device))
     return results
@@ -139,7 +141,7 @@ def val_nll(result: Result) -> float:
 
 
 def table(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """A row a result: movements and their variation, validation NLL, and the cost of all training so far."""
+    """A row a result: movements and their variation, validation NLL, and the cost of these trainings so far."""
     rows, costs = [], dict.fromkeys(("minibatches", "evaluations", "seconds"), 0)
     for index, result in enumerate(results):
         moved = movements(result)
@@ -169,5 +171,7 @@ def _child(family: JKO, parent: Result, h: Sequence[float], fit: FitConfig | Non
 def _check(family: JKO, rounds: int) -> None:
     if not isinstance(family, JKO):
         raise InputError(f"family is {family!r}, expected a JKO: only its blocks have step sizes")
+    if family.target is not None:
+        raise InputError(f"target is {family.target}, expected None: rounds go on from flows to N(0, I) alone")
     if rounds < 0:
         raise InputError(f"rounds is {rounds}, expected 0 or more")

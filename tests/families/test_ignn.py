@@ -6,8 +6,8 @@ from cases import PATH_GRAPH, generator, normal, split_of, walk
 from killed import killed_and_whole
 from pushforward import experiment
 from pushforward.errors import InputError, NotInvertible
-from pushforward.families import IGNN, Family
-from pushforward.fit import FitConfig
+from pushforward.families import IGNN, Family, TrainingHistory
+from pushforward.fit import FitConfig, FitHistory
 from pushforward.flows import LabelledShift, ResidualBlock, log_prob_given_labels, sample_given_labels
 from pushforward.metrics import integral, round_trip
 
@@ -93,15 +93,25 @@ def test_a_larger_price_moves_less():
     assert moved[1] < 0.5 * moved[0]
 
 
-def test_a_flow_that_folds_on_held_out_points_is_refused():
+def test_a_flow_that_folds_on_held_out_points_is_kept_without_a_level():
     def fold(stage):
         with torch.no_grad():
             block = next(part for part in stage.module.modules() if isinstance(part, ResidualBlock))
             block.net.layers[0].weight.copy_(torch.eye(16, 2))
             block.net.layers[1].weight.copy_(-3 * torch.eye(2, 16))
 
+    flow, history = walk(IGNN(blocks=1, net=SMALL), split_of(X), fold)
+    assert history.stages[-1]["val_nll"] is None
     with pytest.raises(NotInvertible, match="the residual block folds"):
-        walk(IGNN(blocks=1, net=SMALL), split_of(X), fold)
+        flow.eval().log_prob(X)
+
+
+def test_evaluations_are_those_of_the_fit():
+    chosen, split, history = IGNN(blocks=2, net=SMALL, fit=FIT), split_of(X), TrainingHistory()
+    for stage in chosen.stages(chosen.build(split), split, history, 0):
+        history.fits[stage.name] = FitHistory(iterations=3)  # fewer than the settings say
+    assert history.stages[-1]["minibatches"] == 3
+    assert history.stages[-1]["evaluations"] == 2 * 3
 
 
 def test_on_a_graph_the_labels_choose_the_target():

@@ -117,7 +117,7 @@ class Case:
         return [
             {self.level: row["val_nll"] + shift, "seconds": seconds, "movement": row.get("movement", math.nan)}
             for row, seconds in zip(stages, accumulate(row["seconds"] for row in stages), strict=True)
-            if row.get("kept", True)
+            if row.get("kept", True) and row["val_nll"] is not None
         ]
 
     @cached_property

@@ -80,7 +80,7 @@ class EndToEnd(JKO):
         def whole(dim: int) -> Whole:
             chain = Chain(dim, [self.block(dim) for _ in h])
             calls = sum(block.solver.evaluations for block in chain.blocks)
-            return Whole(chain, chain, WholeObjective(chain, h), lambda: history.fits["flow"].iterations * calls)
+            return Whole(chain, chain, WholeObjective(chain, h), lambda iterations: iterations * calls)
 
         return end_to_end(flow, split, history, seed, whole, fit, self.pool)
 

@@ -100,8 +100,9 @@ class Measured(Case):
         if len(history.fits) > 1:
             return [(row["seconds"], row[self.level]) for row in self.curve() if row["seconds"] > 0]
         rows = next(iter(history.fits.values())).rows
-        points = [(row["seconds"], row["validation"] + shift) for row in rows if "validation" in row]
-        return points or [(history.seconds, history.stages[-1]["val_nll"] + shift)]
+        points = [(row["seconds"], row["validation"] + shift) for row in rows if row.get("validation") is not None]
+        end = history.stages[-1]["val_nll"]
+        return points or ([] if end is None else [(history.seconds, end + shift)])
 
     def record(self, record: Recorder, run: str) -> None:
         """Put every measured number into the results table."""
@@ -150,7 +151,7 @@ class MeasuredPlanar(Measured, PlanarCase):
         return self._grids[resolution]
 
     def whole(self, resolution: int) -> bool:
-        """Whether there is a density everywhere on that grid; a flow may fold where no test point is."""
+        """Whether there is a density wherever ``metrics.density_grid`` looks; a flow may fold beside the data."""
         if "density" not in self.lost:
             try:
                 self.density(resolution)

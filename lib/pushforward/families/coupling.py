@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import torch
+
 from pushforward.datasets import Split
 from pushforward.errors import InputError
 from pushforward.families.end_to_end import Whole, end_to_end
@@ -48,7 +50,8 @@ class Zuko:
     algorithm_version: ClassVar[int] = 1  # raise it when the same settings would train another flow
 
     def __post_init__(self) -> None:
-        self.bijection(1)  # which says what is wrong with its own settings
+        with torch.random.fork_rng(devices=[]):
+            self.bijection(1)  # which says what is wrong with its own settings
         if self.pool < 1:
             raise InputError(f"pool is {self.pool}, expected at least 1 point")
         check_preconditioners(self.precondition)

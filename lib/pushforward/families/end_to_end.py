@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from pushforward.datasets import Split
+from pushforward.errors import NotInvertible
 from pushforward.families.pushing import nll, push, push_with_log_det
 from pushforward.families.stage import Stage, TrainingHistory
 from pushforward.fit import FitConfig
@@ -24,14 +25,14 @@ HELD_OUT = 10_000  # validation points
 class Whole:
     """A bijection in training: ``module`` holds the parameters, ``bijection`` stands in the flow and shares them.
 
-    ``evaluations`` says how often training has called the velocity; None: the network once a minibatch. ``after_step``
+    ``evaluations`` says how often so many iterations have called the velocity; None: once an iteration. ``after_step``
     is called whenever the parameters have changed, first as they are drawn; ``notes`` joins the history's last row.
     """
 
     module: nn.Module
     bijection: Bijection
     objective: Objective
-    evaluations: Callable[[], int] | None = None
+    evaluations: Callable[[int], int] | None = None
     after_step: Callable[[], None] | None = None
     notes: Callable[[], dict] = dict
 
@@ -70,15 +71,18 @@ def end_to_end(
     if whole.after_step:
         whole.after_step()
 
-    def validation() -> float:
-        with drawing_from(whole.bijection, stream(seed, "validation")):  # a log-determinant may be an estimate
-            latent, more = push_with_log_det(whole.bijection, z)
+    def validation() -> float | None:
+        try:
+            with drawing_from(whole.bijection, stream(seed, "validation")):  # a log-determinant may be an estimate
+                latent, more = push_with_log_det(whole.bijection, z)
+        except NotInvertible:  # what is trained is kept; whoever measures it is told
+            return None
         return nll(latent, log_det + more)
 
     yield Stage("flow", whole.module, whole.objective, x, fit, validation, whole.after_step)
     fitted = history.fits["flow"]
     flow.bijection.append(whole.bijection)
-    calls = whole.evaluations() if whole.evaluations else fitted.iterations
+    calls = whole.evaluations(fitted.iterations) if whole.evaluations else fitted.iterations
     counts = {"minibatches": fitted.iterations, "evaluations": calls}
     row = {"stage": "flow", **counts, "seconds": fitted.seconds, "val_nll": validation()}
     history.stages.append(row | whole.notes())

@@ -96,4 +96,4 @@ class FFJORD:
         ode = self.ode(dim)
         inside = ODEBijection(ode.velocity, ode.solver, "trace", ode.divergence)
         counted = Counted(ode)
-        return Whole(counted, inside, LikelihoodObjective(ode), lambda: int(counted.evaluations))
+        return Whole(counted, inside, LikelihoodObjective(ode), lambda _: int(counted.evaluations))

@@ -91,5 +91,4 @@ class IGNN:
         if target is not None:
             check_labels_stay(target, chain.blocks[0].net, dim)
             chain.append(target)
-        calls = self.blocks * self.fit.iterations
-        return Whole(chain, chain, ResidualObjective(chain, self.gamma), lambda: calls)
+        return Whole(chain, chain, ResidualObjective(chain, self.gamma), lambda iterations: self.blocks * iterations)

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import torch
+
 from pushforward.datasets import Split
 from pushforward.errors import InputError
 from pushforward.families.counting import Counted
@@ -51,7 +53,8 @@ class OTFlow:
     algorithm_version: ClassVar[int] = 1  # raise it when the same settings would train another flow
 
     def __post_init__(self) -> None:
-        Potential(1, self.width, self.layers, self.rank)  # which says what is wrong with its own settings
+        with torch.random.fork_rng(devices=[]):
+            Potential(1, self.width, self.layers, self.rank)  # which says what is wrong with its own settings
         check_weights(self.weights)
         if self.steps < 1 or self.test_steps < self.steps:
             raise InputError(f"steps={self.steps}, test_steps={self.test_steps}: expected 1 <= steps <= test_steps")
@@ -75,4 +78,4 @@ class OTFlow:
         ode = self.ode(dim)
         trained = ODEBijection(ode.velocity, FixedGrid(self.steps), "trace")
         counted = Counted(trained)
-        return Whole(counted, ode, OTFlowObjective(trained, self.weights), lambda: int(counted.evaluations))
+        return Whole(counted, ode, OTFlowObjective(trained, self.weights), lambda _: int(counted.evaluations))

@@ -1,11 +1,12 @@
 """Variance preserving schedules by the rate β of their noise: the forward diffusion of ScoreSDE.
 
 dy = −½ β(τ) y dτ + √β(τ) dB runs from data (τ = 0) to noise (τ = 1), and t = 1 − τ is the time of this library. With
-B(τ) = ∫₀^τ β the interpolation is b = exp(−B/2), a² = 1 − b². Each rate rises to its maximum from β(0) = 0.1.
+B(τ) = ∫₀^τ β the interpolation is b = exp(−B/2), a² = 1 − b². ``linear`` and ``quadratic`` rise
+to their maximum from β(0) = 0.1, ``constant`` is at it throughout.
 
 Source: JKO-iFlow (arXiv 2212.14424), Tables A.3 and A.4, vary three rates and five maxima; of these a quadratic rate
 with maximum 5 is confirmed. Not confirmed, hence this library's choice: the form of ``quadratic`` (another one in use
-is the square of a linear function), that the third rate is ``constant``, β(0), and the other maxima.
+is the square of a linear function), that the third rate is ``constant``, the 0.1, and the other maxima.
 """
 
 import math

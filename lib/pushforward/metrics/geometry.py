@@ -15,7 +15,7 @@ from pushforward.metrics.likelihood import Density
 from pushforward.shapes import Points, check_points
 
 Box = tuple[tuple[float, float], tuple[float, float]]
-NEGLIGIBLE = 1e-7  # a density below which a box of 300 units of area holds 3e-5
+NEGLIGIBLE = 3e-5  # of all mass, if the whole box had no more than this density times its area
 
 
 class RoundTrip(NamedTuple):
@@ -69,12 +69,13 @@ def density_grid(density: Density, box: Box, resolution: int, batch: int = 16384
     """exp(log p) at the cell centres of a grid over a 2-D box [resolution, resolution], float64; along x, then y.
 
     Evaluated in the dtype of the density's parameters (float64 if it has none). First in the middle of every block of
-    3 × 3 cells: where the middles of a block and of the eight around it are all below 1e-7, its other cells are taken
-    to be 0. A detail that hides between them would be narrower than half a cell, too fine for the grid itself.
+    3 × 3 cells: where the middles of a block and of the eight around it are so low that a box of that density would
+    hold less than 3e-5, its other cells are taken to be 0. So all that is left out is less than that, unless a detail
+    with sharp edges, at most three cells wide, hides between the middles.
 
     Raises:
         InputError: the density is not 2-D, the box is empty, or resolution is below one.
-        NonFinite: a log density on the grid is NaN or +inf.
+        NonFinite: a log density is NaN or +inf, in a cell that is looked at.
     """
     if getattr(density, "dim", 2) != 2:
         raise InputError(f"the density has dimension {density.dim}, expected 2: a grid covers the plane only")
@@ -95,13 +96,14 @@ def density_grid(density: Density, box: Box, resolution: int, batch: int = 16384
             values.view(-1)[rows] = log_prob.double().exp()
 
     fill(looked_at)
-    fill(_near_mass(values[middles[:, None], middles].cpu(), resolution) & ~looked_at)
+    area = math.prod(high - low for low, high in box)
+    fill(_near_mass(values[middles[:, None], middles].cpu() * area > NEGLIGIBLE, resolution) & ~looked_at)
     return values
 
 
-def _near_mass(middles: Tensor, resolution: int) -> Tensor:
-    """Cells [r, r] of the blocks where a density that is not negligible is at most a block away, by ``middles``."""
-    wide = nn.functional.max_pool2d((middles > NEGLIGIBLE).float()[None, None], 3, 1, 1)[0, 0] > 0
+def _near_mass(mass: Tensor, resolution: int) -> Tensor:
+    """Cells [r, r] of the blocks with ``mass``, or beside one that has."""
+    wide = nn.functional.max_pool2d(mass.float()[None, None], 3, 1, 1)[0, 0] > 0
     block = torch.arange(resolution) // 3
     return wide[block][:, block]
 
