@@ -72,7 +72,7 @@ def _table(rows: Sequence[Row], known: dict[str, Published]) -> str:
 
 
 def _line(row: Row, known: dict[str, Published]) -> str:
-    caveat = "" if row.id not in known or known[row.id].comparable else " (another law)"
+    caveat = "" if row.id not in known or known[row.id].comparable else " (not comparable)"
     paper = f"{exact(row.published)}{caveat}" if row.published is not None else ""
     unit = "" if row.unit == "1" else row.unit
     return f"| `{row.id}` | {paper} | {measured(row)} | {unit} | {row.verdict} | {row.notebook} |"
