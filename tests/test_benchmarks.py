@@ -302,13 +302,6 @@ def test_nll_at_is_that_of_the_last_finished_stage():
     assert peers.nll_at(stages, [0.5, 50.9, 51.0, 110.0, 111.0, 500.0]) == [4.0, 4.0, 3.0, 3.0, 2.0, 2.0]
 
 
-def test_peers_are_left_out_without_zuko(results, monkeypatch):
-    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: None)
-    said = []
-    assert peers.run(TINY, said.append) == []
-    assert "zuko is not installed" in said[0] and not results.exists()
-
-
 def test_the_settings_of_the_quick_profile_are_understood():
     assert peers.family(peers.JKO, peers.rose_settings()).blocks >= 1
 

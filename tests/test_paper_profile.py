@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,17 @@ import torch
 
 from cases import generator, normal, split_of
 from pushforward import distributions, fit
-from pushforward.catalogue import gif, gif_stability, graph, graph_data, jko, jko_baselines, jko_cost, theorems
+from pushforward.catalogue import (
+    gif,
+    gif_stability,
+    graph,
+    graph_data,
+    jko,
+    jko_baselines,
+    jko_cost,
+    jko_tables,
+    theorems,
+)
 from pushforward.catalogue.implicit_real import equal
 from pushforward.catalogue.settings import family
 from pushforward.classification import Classifier
@@ -24,6 +35,7 @@ from pushforward.datasets import Split
 from pushforward.families import FFJORD, JKO, Family, Implicit, Interpolation, TrainingHistory
 from pushforward.fit import FitConfig
 from pushforward.latent import VAE
+from pushforward.report.published import load_published
 from pushforward.run import parameters, settings
 
 HERE = Path(__file__).resolve().parent
@@ -37,9 +49,9 @@ Described = tuple[str, object, int | Split | None]  # where, a family, its data 
 POINTS, ROWS = 300, 8
 
 
-def given(name: str) -> dict[str, Any]:
+def given(name: str, profile: str = "paper") -> dict[str, Any]:
     known = parameters(FOLDER / f"{name.split('--')[0]}.ipynb")
-    return {**known, **settings(FOLDER / "params" / "paper" / f"{name}.yml", known)}
+    return {**known, **settings(FOLDER / "params" / profile / f"{name}.yml", known)}
 
 
 def dim(name: str) -> int:
@@ -147,8 +159,8 @@ def steps_and_cost(p: dict) -> Iterator[Described]:
         yield f"{name}, ffjord", family(FFJORD, chosen), dim(name)
     for count in p["cost"]["blocks"]:
         chosen = {**jko_cost.SETTINGS, **p["cost"]["settings"], "blocks": count}
-        for way, cls in jko_cost.WAYS.items():
-            yield f"{way}, {count}", family(cls, chosen), dim(p["cost"]["data"])
+        for way, trained in jko_cost.WAYS.items():
+            yield f"{way}, {count}", trained(family(JKO, chosen)), dim(p["cost"]["data"])
 
 
 def method_of(title: str) -> str:
@@ -190,6 +202,50 @@ def test_every_training_begins(path):
 
 def test_no_run_of_the_profile_is_left_out():
     assert {path.stem[:2] for path in FILES} == set(DESCRIBED)
+
+
+# --- published numbers stand beside measured ones ---------------------------------------------------------------------
+
+
+def rows(cases: Iterable[str], methods: Iterable[str], *quantities: str) -> set[str]:
+    return {f"jko/{case}/{method}/{quantity}" for case, method, quantity in product(cases, methods, quantities)}
+
+
+def rows_of_real_data(p: dict) -> set[str]:
+    parts = ((jko_tables.FIXED, p["fixed"]), (jko_tables.FULL, p["full"]))
+    found = rows(p["full"], ["gaussian"], "nll")
+    for suffix, part in parts:
+        for name, contest in part.items():
+            found |= rows([name], [method + suffix for method in contest["methods"]], "nll", "inversion-error")
+    s = p["sensitivity"]
+    rates = [f"score-sde-{rate}-{most:g}" for rate, most in product(s["rates"], s["maxima"])]
+    return found | rows([s["name"]], rates, "nll")
+
+
+def rows_in_the_plane(p: dict) -> set[str]:
+    methods = {case: jko_baselines.chosen(p["common"], p["settings"], p["overrides"].get(case)) for case in p["cases"]}
+    named = [rows([case], methods[case], "nll", "nll-excess", "mmd-biased", "inversion-error") for case in p["cases"]]
+    return set().union(*named)
+
+
+SHOWN = {  # in a table beside other measurements, without a row of their own
+    *rows(["bsds300"], ["ffjord", "ot-flow"], "nll"),
+    *rows(["rose"], ["jko-iflow"], "mmd-biased-threshold"),
+    *rows(["miniboone"], ["score-sde-small-worst"], "nll"),  # of 15 settings; which is not said
+}
+
+
+def test_every_published_number_of_jko_iflow_has_the_id_of_a_measured_one():
+    measured = rows(given("01-jko-2d")["cases"], ["jko-iflow"], "nll", "nll-excess")
+    measured |= rows(given("02-jko-real-data")["datasets"], ["jko-iflow", "gaussian"], "nll")
+    measured |= rows(given("03-jko-latent-images")["images"], ["jko-iflow"], "fid")
+    solar = ["solar-first", "solar-second"]  # of a file with that name
+    measured |= rows(solar, given("04-jko-graph")["settings"], "nll", "mmd-biased")
+    measured |= rows_in_the_plane(given("12-jko-baselines"))
+    for profile in ("quick", "paper"):
+        measured |= rows_of_real_data(given("13-jko-baselines-real-data", profile))
+    measured |= rows(["reparameterisation"], given("14-jko-steps-and-cost")["cases"], "nll-before", "nll-after")
+    assert {id for id in load_published() if id.startswith("jko/")} - measured == SHOWN
 
 
 # --- cut down, killed, and gone on ------------------------------------------------------------------------------------

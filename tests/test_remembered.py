@@ -10,6 +10,8 @@ from pushforward.errors import CheckpointError
 from pushforward.fit import FitConfig, FitHistory
 from pushforward.remembered import key, remembered
 
+pytestmark = pytest.mark.usefixtures("artifacts")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -25,25 +27,23 @@ class Data:
     sha256: str = "00"
 
 
-@pytest.fixture(autouse=True)
-def artifacts(tmp_path, monkeypatch):
-    monkeypatch.setenv("PUSHFORWARD_ARTIFACTS", str(tmp_path))
-    return tmp_path
-
-
 def once(train, settings=Settings(), data=Data(), seed=0):
-    return remembered("case", settings, data, seed, lambda: nn.Linear(settings.width, 1), train)
+    return remembered("case", settings, data, new, train, seed=seed, device="cpu")
 
 
-def trained(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"a state on the way")
-    network = nn.Linear(2, 1)
+def new(settings, data, seed):
+    return nn.Linear(settings.width, 1)
+
+
+def trained(settings, data, *, seed, device, checkpoint):
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint.write_bytes(b"a state on the way")
+    network = new(settings, data, seed)
     nn.init.constant_(network.weight, 7.0)
     return network, FitHistory([{"total": 1.0}], 5, 2.0)
 
 
-def refuse(path):
+def refuse(*question, **where):
     raise AssertionError("trained again")
 
 
@@ -53,6 +53,7 @@ def test_the_same_question_is_answered_once(artifacts, capsys):
     assert sorted(path.name for path in first.folder.iterdir()) == ["result.json", "toy.safetensors"]
     assert again.network.weight.tolist() == [[7.0, 7.0]] and torch.equal(again.network.bias, first.network.bias)
     assert again.history == first.history == FitHistory([{"total": 1.0}], 5, 2.0)
+    assert first.split == again.split == Data()
     assert again.surroundings == first.surroundings and not (first.network.training or again.network.training)
     said = capsys.readouterr().out
     assert "case: trained in 2 CPU-seconds" in said and "case: found in the cache" in said

@@ -14,7 +14,7 @@ from pushforward.families import JKO, Interpolation, certify
 from pushforward.fit import FitConfig, FitHistory
 from pushforward.metrics import variation
 from pushforward.nets import NETS
-from pushforward.rounds import movements, refine, reparameterise, step_sizes, table, updated_steps, val_nll
+from pushforward.rounds import distances, refine, reparameterise, step_sizes, table, updated_steps, val_nll
 
 MEAN = torch.tensor([1.5, -0.5], dtype=torch.float64)
 SD = torch.tensor([3.0, 0.4], dtype=torch.float64)
@@ -90,7 +90,7 @@ def test_a_step_size_has_four_digits():
 
 
 def test_other_numbers_of_steps_and_movements_are_named():
-    with pytest.raises(InputError, match="2 step sizes and 1 movements"):
+    with pytest.raises(InputError, match="2 step sizes and 1 distances"):
         updated_steps([1.0, 1.0], [1.0])
 
 
@@ -102,7 +102,7 @@ def test_every_round_is_the_closed_form_trajectory_of_its_steps():
     for result in rounds():
         moved, kl = trajectory(h)
         assert step_sizes(result) == h
-        assert movements(result) == pytest.approx(moved, abs=1e-5)
+        assert distances(result) == pytest.approx(moved, abs=1e-5)
         found = [row["val_nll"] - ENTROPY for row in result.history.stages[1:]]
         assert found == pytest.approx(kl, abs=1e-5)
         h = list(updated_steps(h, moved, 0.5))
@@ -110,7 +110,7 @@ def test_every_round_is_the_closed_form_trajectory_of_its_steps():
 
 def test_the_variation_falls_to_less_than_half_and_the_nll_does_not_rise():
     found = table(rounds())
-    spread = [row["movement_cv"] for row in found]
+    spread = [row["distance_cv"] for row in found]
     assert spread == sorted(spread, reverse=True) and spread[-1] < 0.5 * spread[0]
     assert spread[0] == pytest.approx(variation(trajectory([0.5] * 4)[0]), abs=1e-5)
     assert found[-1]["val_nll"] < found[0]["val_nll"]
@@ -121,7 +121,7 @@ def test_refined_steps_are_the_closed_form_trajectory_of_half_the_size():
     assert [step_sizes(r) for r in results] == [[0.5] * 4, [0.25] * 8, [0.125] * 16]
     for result in results:
         moved, kl = trajectory(step_sizes(result))
-        assert movements(result) == pytest.approx(moved, abs=1e-5)
+        assert distances(result) == pytest.approx(moved, abs=1e-5)
         assert val_nll(result) - ENTROPY == pytest.approx(kl[-1], abs=1e-5)
 
 
@@ -139,7 +139,7 @@ def test_the_free_block_stays_free_and_is_not_counted():
     base, once = reparameterise("free", chosen, DATA, 1, spread=0.0, device="cpu")
     halved = refine("free", chosen, DATA, start=once, device="cpu")[1]
     for result, blocks in ((base, 2), (once, 2), (halved, 4)):
-        assert len(step_sizes(result)) == len(movements(result)) == blocks
+        assert len(step_sizes(result)) == len(distances(result)) == blocks
         assert result.history.stages[-1]["h"] is None
         assert val_nll(result) == pytest.approx(ENTROPY, abs=1e-5)  # with no penalty the Gaussian arrives
     assert step_sizes(once) == list(updated_steps([0.5, 0.5], trajectory([0.5, 0.5])[0]))
@@ -189,14 +189,14 @@ def test_rounds_go_on_from_a_result():
     refined = refine("gauss", family(), DATA, device="cpu")[-1]
     on = rounds(1, start=refined)
     assert on[0] is refined and len(step_sizes(on[1])) == 8
-    assert variation(movements(on[1])) < variation(movements(refined))
+    assert variation(distances(on[1])) < variation(distances(refined))
 
 
 # --- when to stop -----------------------------------------------------------------------------------------------------
 
 
 def test_rounds_end_when_the_movements_are_even():
-    spread = [row["movement_cv"] for row in table(rounds(3))]
+    spread = [row["distance_cv"] for row in table(rounds(3))]
     assert len(rounds(3, spread=1.0)) == 1
     assert len(rounds(3, spread=(spread[1] + spread[2]) / 2)) == 3
 

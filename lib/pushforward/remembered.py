@@ -36,10 +36,11 @@ class Data(Protocol):
 
 @dataclass(frozen=True)
 class Remembered:
-    """A trained network in evaluation mode, what training saw, and where and when it was made."""
+    """A trained network in evaluation mode, what training saw, its data, and where and when it was made."""
 
     network: nn.Module
     history: FitHistory
+    split: Data
     key: str
     folder: Path
     surroundings: dict
@@ -49,16 +50,18 @@ def remembered(
     name: str,
     settings: Settings,
     data: Data,
+    new: Callable[[Settings, Data, int], nn.Module],
+    train: Callable[..., tuple[nn.Module, FitHistory]],
+    *,
     seed: int,
-    new: Callable[[], nn.Module],
-    train: Callable[[Path], tuple[nn.Module, FitHistory]],
+    device: str,
 ) -> Remembered:
     """The network of ``train``, kept in ``artifacts/<name>-<key>/``: the same question is answered once.
 
     Args:
-        new: an untrained network, for the weights of a cached one.
-        train: gives the trained network, on the CPU, and its history; its argument is where the state is saved on the
-            way. It is not called where the answer is known.
+        new: of settings, data and seed, an untrained network, for the weights of a cached one.
+        train: of settings and data, and of ``seed``, ``device`` and ``checkpoint`` (where the state is saved on the
+            way), the trained network, on the CPU, and its history. It is not called where the answer is known.
 
     Raises:
         CheckpointError: the folder holds something else.
@@ -66,18 +69,18 @@ def remembered(
     question = key(settings, data, seed)
     folder = paths.artifacts() / f"{name}-{question}"
     if (folder / "result.json").is_file():
-        network, history, made = _recall(folder, settings.name, new())
+        network, history, made = _recall(folder, settings.name, new(settings, data, seed))
         print(f"{name}: found in the cache, trained in {history.seconds:.0f} CPU-seconds", flush=True)
-        return Remembered(network, history, question, folder, made)
+        return Remembered(network, history, data, question, folder, made)
     partial = folder / f"{settings.name}.partial.safetensors"
-    network, history = train(partial)
+    network, history = train(settings, data, seed=seed, device=device, checkpoint=partial)
     made = surroundings()
     save_tensors(folder / f"{settings.name}.safetensors", network.state_dict(), {"key": question})
     note = {"settings": asdict(settings), "seed": seed, "data": data.label, "data_sha256": data.sha256}
     write_json(folder / "result.json", note | {"history": asdict(history), "surroundings": made})
     partial.unlink(missing_ok=True)
     print(f"{name}: trained in {history.seconds:.0f} CPU-seconds", flush=True)
-    return Remembered(network.eval(), history, question, folder, made)
+    return Remembered(network.eval(), history, data, question, folder, made)
 
 
 def key(settings: Settings, data: Data, seed: int) -> str:

@@ -9,7 +9,7 @@ from pushforward.errors import InputError
 from pushforward.experiment import Data, Result, as_split, train_once
 from pushforward.families import JKO
 from pushforward.fit import FitConfig
-from pushforward.metrics import block_movements, variation
+from pushforward.metrics import block_distances, variation
 
 DIGITS = 4  # of a step size: rounding of the machine must not make another question of a remembered one
 
@@ -41,7 +41,7 @@ def reparameterise(
         rounds: at most so many retrainings.
         eta: how far a step size goes towards the one that would move as far as the mean, in (0, 1].
         h_max: bound of the step sizes; None: that of ``family``, or the longest step it gives in ``h``.
-        spread: stop once the coefficient of variation of the movements (on validation points) is at most this.
+        spread: stop once the coefficient of variation of the distances S_k (on validation points) is at most this.
         patience: stop after so many rounds in a row without a lower validation NLL.
         fit: the optimiser's settings in the rounds; None: those of ``family``.
         start: go on from this result instead of training ``family``, e.g. from a refined one.
@@ -62,7 +62,7 @@ def reparameterise(
         h_max = max(family.h_max, *family.h) if family.h else family.h_max
     results = [start or train_once(name, family, split, seed=seed, device=device)]
     while len(results) <= rounds and _hopeful(results, patience):
-        last, moved = results[-1], movements(results[-1])
+        last, moved = results[-1], distances(results[-1])
         if variation(moved) <= spread:
             break
         h = updated_steps(step_sizes(last), moved, eta, h_max)
@@ -100,19 +100,19 @@ def refine(
 
 
 def updated_steps(
-    h: Sequence[float], movement: Sequence[float], eta: float = 0.5, h_max: float = math.inf
+    h: Sequence[float], distances: Sequence[float], eta: float = 0.5, h_max: float = math.inf
 ) -> tuple[float, ...]:
-    """h_k ← min(h_k + η (S̄ h_k / S_k − h_k), h_max) with S̄ the mean of the movements S_k, to four digits.
+    """h_k ← min(h_k + η (S̄ h_k / S_k − h_k), h_max) with S̄ the mean of the distances S_k, to four digits.
 
     η is the paper's; of the form of the update only its idea is. A block that does not move at all gets ``h_max``.
 
     Raises:
-        InputError: the numbers of steps and movements differ.
+        InputError: the numbers of steps and distances differ.
     """
-    if len(h) != len(movement):
-        raise InputError(f"there are {len(h)} step sizes and {len(movement)} movements, expected one each a block")
-    mean = math.fsum(movement) / len(movement)
-    wanted = [mean / s * step if s else math.inf for step, s in zip(h, movement, strict=True)]
+    if len(h) != len(distances):
+        raise InputError(f"there are {len(h)} step sizes and {len(distances)} distances, expected one each a block")
+    mean = math.fsum(distances) / len(distances)
+    wanted = [mean / s * step if s else math.inf for step, s in zip(h, distances, strict=True)]
     moved = [min(step + eta * (aim - step), h_max) for step, aim in zip(h, wanted, strict=True)]
     return tuple(float(f"{step:.{DIGITS}g}") for step in moved)
 
@@ -129,10 +129,10 @@ def step_sizes(result: Result) -> list[float]:
     return found
 
 
-def movements(result: Result) -> list[float]:
-    """S_k of the same blocks on the validation points."""
+def distances(result: Result) -> list[float]:
+    """S_k of the same blocks on the validation points, see ``metrics.block_distances``."""
     proximal = len(step_sizes(result))
-    return block_movements(result.flow, result.split.val)[:proximal]
+    return block_distances(result.flow, result.split.val)[:proximal]
 
 
 def val_nll(result: Result) -> float:
@@ -141,12 +141,12 @@ def val_nll(result: Result) -> float:
 
 
 def table(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """A row a result: movements and their variation, validation NLL, and the cost of these trainings so far."""
+    """A row a result: the distances S_k and their variation, validation NLL, and the cost of these trainings so far."""
     rows, costs = [], dict.fromkeys(("minibatches", "evaluations", "seconds"), 0)
     for index, result in enumerate(results):
-        moved = movements(result)
-        row = {"round": index, "blocks": len(moved), "h": step_sizes(result), "movement": moved}
-        row |= {"movement_cv": variation(moved), "val_nll": val_nll(result)}
+        moved = distances(result)
+        row = {"round": index, "blocks": len(moved), "h": step_sizes(result), "distance": moved}
+        row |= {"distance_cv": variation(moved), "val_nll": val_nll(result)}
         costs = {cost: so_far + getattr(result.history, cost) for cost, so_far in costs.items()}
         rows.append(row | costs)
     return rows

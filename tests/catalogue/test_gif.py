@@ -341,11 +341,11 @@ def test_the_lead_is_the_ratio_of_excesses_and_half_is_asked_of_the_rose():
 
 
 def test_the_lead_on_real_data_is_the_difference_of_the_nlls(digits, monkeypatch):
-    assert verdict(digits, digits) == ("nll-over-plain", 0.0, "holds")
+    assert verdict(digits, digits) == ("lead-over-plain", 0.0, "holds")
     level = gif._level(digits)
     monkeypatch.setattr(gif, "_level", lambda study: level + 0.1 if study is digits else level)
     name, value, found = verdict(digits, gif.real("digits", NETWORK, "linear", profile="smoke"))
-    assert (name, value, found) == ("nll-over-plain", pytest.approx(0.1), "fails")
+    assert (name, value, found) == ("lead-over-plain", pytest.approx(-0.1), "fails")
 
 
 def test_checks_of_one_flow(study, monkeypatch):

@@ -88,8 +88,9 @@ def test_the_lead_is_the_difference_of_the_likelihoods(impflow, resflow):
     implicit.record_lead(impflow, resflow, recorder, "run", required=True)
     implicit.record_lead(resflow, impflow, recorder, "run", required=True)
     one, other = recorder.rows
-    assert one.id == "implicit/moons/impflow/nll-over-resflow"
-    assert one.value == pytest.approx(-other.value)
+    assert one.id == "implicit/moons/impflow/lead-over-resflow"
+    worse, better = (sum(e.value for e in case.nll) / len(case.nll) for case in (resflow, impflow))
+    assert one.value == pytest.approx(worse - better) and one.value == pytest.approx(-other.value)
     assert {one.verdict, other.verdict} == {"holds", "fails"}
     told = Recorder("07-implicit-flows", "smoke")
     implicit.record_lead(impflow, resflow, told, "run")

@@ -133,21 +133,5 @@ def test_the_gallery_comes_back_to_where_it_began():
     torch.testing.assert_close(torch.tensor(shown["back"]), torch.tensor(shown["data"]), rtol=0, atol=1e-4)
 
 
-def test_the_difference_is_that_of_the_means():
-    calls = []
-    recorder = SimpleNamespace(add=lambda id, value, run: calls.append((id, value, run)))
-    study = [
-        SimpleNamespace(nll=[Estimate(v, 0.1, 9) for v in values], id=lambda q: f"implicit/x/impflow/{q}")
-        for values in ((1.0, 2.0), (4.0, 5.0))
-    ]
-    implicit_real.record_difference(dict(zip(("impflow", "resflow"), study, strict=True)), recorder, "run")
-    assert calls == [("implicit/x/impflow/nll-over-resflow", -3.0, "run")]
-
-
 def test_coefficients_are_written_for_an_id():
     assert [implicit_real.dashed(c) for c in (0.99, 0.9, 0.65)] == ["0-99", "0-9", "0-65"]
-
-
-def test_absent_data_is_left_out(monkeypatch):
-    monkeypatch.setattr(implicit_real.datasets, "available", lambda name, profile: (name, profile) != ("gas", "quick"))
-    assert implicit_real.present(["power", "gas", "digits"]) == ["power", "digits"]

@@ -133,12 +133,14 @@ def test_rows_of_jko_are_left_to_its_own_notebook(cases):
     record = Recorder("12-jko-baselines", "smoke")
     baselines.record(list(cases.values()), record, "run", 100)
     found = {row.id.removeprefix(f"jko/{LAW}/"): row for row in record.rows}
-    ours = {"jko-iflow/nfe", "jko-iflow/parameters", "jko-iflow/lead-over-best-baseline"}
+    ours = {f"jko-iflow/{own}" for own in ("nfe", "parameters", "inversion-error", "lead-over-best-baseline")}
     assert {name for name in found if name.startswith("jko-iflow/")} == ours
     quantities = ("nll", "nll-excess", "mmd", "mmd-threshold", "seconds", "nfe", "parameters", "round-trip", "integral")
     for method in set(SETTINGS) - {"jko-iflow"}:
         assert {f"{method}/{quantity}" for quantity in quantities} <= set(found)
         assert found[f"{method}/round-trip"].verdict == found[f"{method}/integral"].verdict == "holds"
+    assert found["ffjord/inversion-error"].value == cases["ffjord"].published_norm > 0
+    assert "maf/inversion-error" not in found  # no ODE
     paper = ("ffjord", "ot-flow", "i-resnet", "ignn", "score-sde")  # neither the strong ones nor variants
     best = min(cases[method].excess[0].value for method in paper)
     lead = found["jko-iflow/lead-over-best-baseline"].value
@@ -166,7 +168,9 @@ def test_a_flow_that_folds_is_lost_and_stops_nothing(cases, monkeypatch):
     assert row["NLL"] is row["KL"] is row["nfe"] is row["mmd²"] is row["round trip"] is None
     assert row["CPU s"] > 0 and "3 of 400" in case.lost["nll"]
     assert "3 of 400" in baselines.inversion_table([case])[0]["lost"]
-    assert list(baselines.pictures([case], 140)) == ["true"] and not baselines.discrepancies([case])
+    assert list(baselines.pictures([case], 140)) == ["true"]
+    test = cases["maf"].mmd[0]
+    assert baselines.discrepancies([case, cases["maf"]]) == {"maf": (test.value, test.threshold)}
     assert "3 of 400" in baselines.beside([case])[0]["lost"]
     record = Recorder("12-jko-baselines", "smoke")
     baselines.record([cases["jko-iflow"], case], record, "run", 100)

@@ -154,3 +154,9 @@ def test_an_absent_data_set_names_the_mend(monkeypatch, tmp_path):
     monkeypatch.setattr("pushforward.paths.cache", lambda: tmp_path / "cache")
     rows = {row["data set"]: row["status"] for row in jko.data_table(["digits", "bsds300"])}
     assert rows == {"digits": "present", "bsds300": "data absent: make data"}
+
+
+def test_absent_data_is_left_out(monkeypatch):
+    monkeypatch.setattr(cases.datasets, "available", lambda name, profile: (name, profile) != ("gas", "quick"))
+    assert jko.present(["power", "gas", "digits"]) == ["power", "digits"]
+    assert jko.present(["power", "gas"], "smoke") == ["power", "gas"]

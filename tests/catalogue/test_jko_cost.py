@@ -1,21 +1,16 @@
-"""Block by block against end to end: the same losses and minibatches, rows from the costs that were measured."""
-
-import math
+"""Block by block against end to end: the same blocks and minibatches, rows from the costs that were measured."""
 
 import pytest
 import torch
 
 from pushforward.catalogue import jko_cost
-from pushforward.catalogue.jko_cost import WAYS, CostStudy, EndToEnd, WholeObjective
+from pushforward.catalogue.jko_cost import WAYS, CostStudy, all_at_once
 from pushforward.datasets import Split
 from pushforward.errors import InputError
 from pushforward.experiment import train
-from pushforward.families import JKO
+from pushforward.families import FFJORD, JKO
 from pushforward.fit import FitConfig
-from pushforward.flows import Chain, ODEBijection
-from pushforward.nets import MLP
-from pushforward.numerics import FixedGrid
-from pushforward.objectives import JKOObjective
+from pushforward.flows import ODEBijection
 from pushforward.peak_memory import Cost, measure
 from pushforward.report.published import load_published
 from pushforward.report.results import Recorder
@@ -25,60 +20,29 @@ VELOCITY = {"kind": "mlp", "widths": (8,), "activation": "silu"}
 
 
 def points(count=100):
-    return torch.randn(count, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 2 + 1
+    return torch.randn(count, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 2 + 1
 
 
-def moving_block(seed):
-    """A block of random weights in its last layer too."""
-    torch.manual_seed(seed)
-    velocity = MLP(3, (8,), "silu").double()
-    torch.nn.init.normal_(velocity.layers[-1].weight, std=0.1)
-    return ODEBijection(velocity, FixedGrid(2))
+def test_both_ways_train_the_same_blocks_on_as_many_minibatches():
+    split, blocks = Split.from_points(points()), JKO(VELOCITY, blocks=2, steps=2, **SETTINGS)
+    found = {way: train(trained(blocks), split) for way, trained in WAYS.items()}
+    histories = {way: history for way, (_, history) in found.items()}
+    assert histories["block-wise"].minibatches == histories["end-to-end"].minibatches == 6
+    assert histories["block-wise"].evaluations == 6 * 8
+    assert histories["end-to-end"].evaluations == 6 * 8 * 2
+    odes = [[part for part in flow.modules() if isinstance(part, ODEBijection)] for flow, _ in found.values()]
+    for one, other in zip(*odes, strict=True):
+        assert one.velocity.settings() == other.velocity.settings()
+        assert (one.solver, one.log_det, one.divergence) == (other.solver, other.log_det, other.divergence)
+        assert float(other.velocity.layers[-1].weight.abs().max().detach()) > 0
 
 
-def test_the_whole_loss_of_blocks_at_rest_is_the_gaussian_nll():
-    x = points()
-    chain = Chain(3, [ODEBijection(MLP(3, (8,)).double(), FixedGrid(2)) for _ in range(2)])
-    terms = WholeObjective(chain, [0.5, 0.5])(x).terms
-    torch.testing.assert_close(terms["nll"], 0.5 * x.square().sum(1).mean() + 1.5 * math.log(2 * math.pi))
-    assert float(terms["movement"].detach()) == 0.0
-
-
-def test_the_whole_loss_is_the_sum_of_the_blocks_own_but_for_what_cancels():
-    """Every block but the first begins where its predecessor ends: their potentials cancel in the sum."""
-    x, h = points(), [0.25, 0.75]
-    chain = Chain(3, [moving_block(seed) for seed in (0, 1)])
-    y = chain.blocks[0](x)
-    own = [JKOObjective(block, step)(at).terms for block, step, at in zip(chain.blocks, h, (x, y), strict=True)]
-    terms = WholeObjective(chain, h)(x).terms
-    wanted = own[1]["potential"] + own[0]["volume"] + own[1]["volume"] + 1.5 * math.log(2 * math.pi)
-    torch.testing.assert_close(terms["nll"], wanted)
-    torch.testing.assert_close(terms["movement"], own[0]["movement"] + own[1]["movement"])
-    assert float(own[1]["movement"].detach()) > 1e-4
-
-
-def test_a_free_block_has_no_movement_term():
-    x, chain = points(), Chain(3, [moving_block(0)])
-    assert float(WholeObjective(chain, [math.inf])(x).terms["movement"].detach()) == 0.0
-
-
-def test_end_to_end_trains_every_block_and_counts_as_many_minibatches():
-    split = Split.from_points(points())
-    found = {way: train(cls(VELOCITY, blocks=2, steps=2, **SETTINGS), split)[1] for way, cls in WAYS.items()}
-    assert found["block-wise"].minibatches == found["end-to-end"].minibatches == 6
-    assert found["block-wise"].evaluations == 6 * 8
-    assert found["end-to-end"].evaluations == 6 * 8 * 2
-    flow, history = train(EndToEnd(VELOCITY, blocks=2, steps=2, **SETTINGS), split)
-    blocks = [part for part in flow.modules() if isinstance(part, ODEBijection)]
-    assert len(blocks) == 2 and all(float(b.velocity.layers[-1].weight.abs().max().detach()) > 0 for b in blocks)
-    nll = -flow.log_prob(split.val).mean()
-    torch.testing.assert_close(float(nll.detach()), history.stages[-1]["val_nll"])
-
-
-def test_end_to_end_needs_its_own_fit_and_no_parent():
-    for wrong in ({"fit": None}, {"parent": "other"}):
-        with pytest.raises(InputError, match="expected a fit"):
-            EndToEnd(VELOCITY, **SETTINGS | wrong)
+@pytest.mark.parametrize(
+    "wrong", [{"fit": None}, {"velocity": None}, {"method": "midpoint"}, {"log_det": "discrete"}], ids=str
+)
+def test_what_ffjord_does_not_have_is_an_error(wrong):
+    with pytest.raises(InputError, match="expected a velocity, a fit, rk4, traces"):
+        all_at_once(JKO(**{"velocity": VELOCITY, **SETTINGS, **wrong}))
 
 
 # --- the study --------------------------------------------------------------------------------------------------------
@@ -133,7 +97,7 @@ def test_a_cost_is_measured_once(home, monkeypatch):
     first = jko_cost.study("digits", {"pool": 30}, [4, 2])
     again = jko_cost.study("digits", {"pool": 30}, [2, 4])
     assert first.table() == again.table()
-    assert asked == [(JKO, 2, 30), (JKO, 4, 30), (EndToEnd, 2, 30), (EndToEnd, 4, 30)]
+    assert asked == [(JKO, 2, 30), (JKO, 4, 30), (FFJORD, 2, 30), (FFJORD, 4, 30)]
     assert {row["training"] for row in first.table()} == set(WAYS)
 
 
@@ -145,7 +109,7 @@ def test_no_number_of_blocks_is_an_error():
 def test_the_settings_make_both_ways_trainable_in_this_process(home):
     split = Split.from_points(points())
     fit = {"iterations": 1, "batch": 20}
-    chosen = jko_cost.family(EndToEnd, {**jko_cost.SETTINGS, "blocks": 3, "fit": fit})
+    chosen = all_at_once(jko_cost.family(JKO, {**jko_cost.SETTINGS, "blocks": 3, "fit": fit}))
     assert measure(chosen, split, None, 0).evaluations == 3 * 3 * 8
 
 

@@ -123,7 +123,7 @@ def test_the_summary_names_every_training_and_the_curves_its_rounds(case):
     assert flows[-2:] == ["chosen, refined", "same steps, retrained"]
     assert sum("(chosen)" in flow for flow in flows) == 1
     curves = case.curves()
-    assert len(curves["movement"]) == len(curves["val_nll"]) == 2
+    assert len(curves["distance"]) == len(curves["val_nll"]) == 2
     assert len(curves["unchanged"]) == len(case.unchanged)
 
 

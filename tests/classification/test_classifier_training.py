@@ -11,6 +11,7 @@ from pushforward.errors import CheckpointError, NonFinite
 from pushforward.families.implicit import audit
 from pushforward.fit import FitConfig
 
+pytestmark = pytest.mark.usefixtures("artifacts")
 SHAPE = (1, 4, 4)
 SETTINGS = Classifier(
     stages=((3, 3), (3, 4)),
@@ -34,13 +35,6 @@ def stripes(n, seed):
 def pictures(seed=0):
     parts = [part for k, n in enumerate((200, 40, 60)) for part in stripes(n, 10 * k + 100 * seed)]
     return Labelled(*parts, SHAPE, 2, "stripes", "drawn by the test", "none needed")
-
-
-@pytest.fixture(autouse=True)
-def artifacts(tmp_path, monkeypatch):
-    monkeypatch.setenv("PUSHFORWARD_ARTIFACTS", str(tmp_path / "artifacts"))
-    torch.set_num_threads(1)
-    return tmp_path / "artifacts"
 
 
 def once(settings=SETTINGS, data=None, seed=0):

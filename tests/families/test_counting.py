@@ -3,9 +3,9 @@ import torch
 
 from cases import normal, randomised
 from pushforward.families.counting import Counted
-from pushforward.flows import ODEBijection
+from pushforward.flows import Chain, ODEBijection
 from pushforward.nets import MLP
-from pushforward.numerics import Adaptive, FixedGrid
+from pushforward.numerics import Adaptive, FiniteDifference, FixedGrid
 
 X = normal(6, 2)
 
@@ -43,6 +43,27 @@ def test_it_counts_the_way_back_of_an_adjoint():
     log_det.sum().backward()
     assert int(counted.evaluations) == len(calls) > there
     assert all(p.grad is not None for p in block.velocity.parameters() if p.ndim == 2)
+
+
+def test_a_finite_difference_is_two_passes():
+    velocity = randomised(MLP(2, (4,), "tanh", time=True).double())
+    calls = []
+    velocity.register_forward_hook(lambda *_: calls.append(1))
+    block = ODEBijection(velocity, FixedGrid(3), divergence=FiniteDifference())
+    counted = Counted(block).train()
+    block.forward_and_log_det(X)
+    assert int(counted.evaluations) == len(calls) == 3 * 4 * 2
+
+
+def test_a_chain_counts_all_its_blocks():
+    chain = Chain(2, [ode(FixedGrid(3)), ode(FixedGrid(2, "midpoint"))])
+    calls = [spied(block.velocity) for block in chain.blocks]
+    counted = Counted(chain).train()
+    chain.forward_and_log_det(X)
+    assert int(counted.evaluations) == sum(map(len, calls)) == 3 * 4 + 2 * 2
+    counted.eval()
+    chain.forward_and_log_det(X)
+    assert int(counted.evaluations) == 16
 
 
 def test_the_count_travels_with_the_state():

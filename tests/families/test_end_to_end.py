@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import pushforward as pf
-from cases import exact_moments, minimise, normal, split_of, walk
+from cases import exact_moments, jacobian, minimise, normal, randomised, split_of, walk
 from killed import killed_and_whole
 from pushforward import experiment
 from pushforward.errors import InputError
@@ -22,6 +22,7 @@ FIT = FitConfig(iterations=12, batch=100, lr=0.02, warmup=1, ema=0.5, validate_e
 FAMILIES = {
     "ffjord": FFJORD(SMALL, tolerance=1e-4, fit=FIT),
     "ffjord-fixed": FFJORD(SMALL, steps=3, divergence="hutchinson-rademacher", fit=FIT),
+    "ffjord-blocks": FFJORD(SMALL, steps=2, fit=FIT, blocks=3),
     "ot-flow": OTFlow(width=8, steps=2, test_steps=4, fit=FIT),
     "nsf": Zuko("nsf", 2, (8,), 4, fit=FIT),
     "maf": Zuko("maf", 2, (8,), fit=FIT),
@@ -64,10 +65,11 @@ def test_a_killed_training_ends_with_the_same_numbers(family, tmp_path):
 
 def test_the_evaluations_are_those_of_the_solver_over_minibatches():
     calls = {}
-    for name in ("ffjord", "ffjord-fixed", "ot-flow", "nsf"):
+    for name in ("ffjord", "ffjord-fixed", "ffjord-blocks", "ot-flow", "nsf"):
         _, history = pf.train(FAMILIES[name], X.float())
         calls[name] = history.stages[-1]["evaluations"]
-    assert calls["ffjord-fixed"] == 12 * 3 * 4 and calls["ot-flow"] == 12 * 2 * 4 and calls["nsf"] == 12
+    assert calls["ffjord-fixed"] == 12 * 3 * 4 and calls["ot-flow"] == 12 * 2 * 4
+    assert calls["ffjord-blocks"] == 12 * 3 * 2 * 4 and calls["nsf"] == 12 * 2  # every block, every transform
     assert calls["ffjord"] >= 12 * 7  # dopri5 takes seven stages for its first step
 
 
@@ -91,6 +93,29 @@ def test_ffjord_builds_what_it_says():
     flow, _ = walk(FAMILIES["ffjord"], split_of(X), still)
     whitening, ode = flow.bijection.blocks
     assert isinstance(whitening, Affine) and isinstance(ode, ODEBijection) and ode.solver == Adaptive(1e-4, 1e-4)
+
+
+def test_a_chain_of_blocks_is_a_flow_that_can_be_inverted_and_saved(tmp_path):
+    flow, _ = walk(FFJORD(SMALL, tolerance=1e-9, blocks=2), split_of(X), lambda stage: randomised(stage.module, 0.4))
+    flow.eval()
+    first, second = flow.bijection.blocks[1:]
+    assert isinstance(first, ODEBijection) and isinstance(second, ODEBijection)
+    assert not torch.equal(first.velocity.layers[0].weight, second.velocity.layers[0].weight)
+    x = X[:20]
+    z, log_det = flow.bijection.forward_and_log_det(x)
+    exact = jacobian(flow.bijection, x).det().log()
+    torch.testing.assert_close(log_det, exact, rtol=0, atol=1e-6)  # of the adaptive solver
+    torch.testing.assert_close(flow.bijection.inverse(z), x, rtol=0, atol=1e-6)
+    again = pf.load(flow.save(tmp_path / "flow"))
+    with torch.no_grad():
+        assert torch.equal(again.log_prob(x), flow.log_prob(x))
+
+
+def test_the_key_of_one_block_is_what_it_was():
+    """Recorded before there was the setting."""
+    split = pf.Split.from_points(torch.arange(24, dtype=torch.float64).reshape(12, 2), 0)
+    keys = [experiment._key(FFJORD(blocks=blocks), split, 0) for blocks in (1, 2)]
+    assert keys[0] == "f26a73770a78" != keys[1]
 
 
 def test_ot_flow_is_trained_on_its_coarse_grid_and_stands_on_the_fine_one():
@@ -148,6 +173,8 @@ def test_the_seed_gives_the_weights():
         (FFJORD, {"steps": -1}, "steps=-1"),
         (FFJORD, {"steps": 4, "adjoint": True}, "adjoint with steps=4"),
         (FFJORD, {"divergence": "skilling"}, "divergence 'skilling' is unknown"),
+        (FFJORD, {"blocks": 0}, "blocks is 0, expected a number of ODEs, at least 1"),
+        (FFJORD, {"blocks": 1.5}, "blocks is 1.5"),
         (FFJORD, {"pool": 0}, "pool is 0"),
         (FFJORD, {"precondition": ("spline",)}, r"precondition \['spline'\] is unknown"),
         (OTFlow, {"width": 0}, "width=0"),

@@ -33,8 +33,8 @@ def still(stage):
     ("settings", "message"),
     [
         ({"kind": "iresnet"}, r"kind 'iresnet' is unknown, .*\['impflow', 'inverse-resflow', 'resflow'\]"),
-        ({"blocks": 0}, "blocks=0"),
-        ({"pool": 0}, "pool=0"),
+        ({"blocks": 0}, "blocks is 0"),
+        ({"pool": 0}, "pool is 0"),
         ({"spread": 0.0}, "spread is 0.0"),
         ({"power_iterations": -1}, "power_iterations is -1"),
         ({"net": {"kind": "lattice"}}, "is 'lattice', expected one of"),

@@ -60,6 +60,12 @@ def test_a_sigma_that_is_none_is_named(sigma):
         LabelledShift(2, sigma=sigma)
 
 
+@pytest.mark.parametrize(("flow", "found"), [(LabelledShift(2), r"\[2\]"), (Affine(6), r"\[\]")], ids=["nodes", "none"])
+def test_a_flow_of_other_labels_has_no_density_given_them(flow, found):
+    with pytest.raises(InputError, match=f"nodes is 3, expected a flow with one LabelledShift, .* it has {found}"):
+        log_prob_given_labels(Flow(flow.double()), Y, 3)
+
+
 @pytest.mark.parametrize("labels", [torch.zeros(3), torch.zeros(3, 2, dtype=torch.int64), torch.zeros(3, 6)])
 def test_labels_of_another_form_are_named(labels):
     with pytest.raises(InputError, match=r"expected a floating \(n, nodes\) with fewer than 6 nodes"):

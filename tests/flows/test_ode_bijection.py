@@ -7,7 +7,7 @@ from torch import nn
 from cases import LinearVelocity, generator, jacobian, normal, randomised
 from pushforward.errors import InputError, NonFinite, NotConverged, NotInvertible
 from pushforward.flows import Chain, Flow, ODEBijection, with_solver
-from pushforward.flows.ode import BARRIER
+from pushforward.flows.determinant import BARRIER
 from pushforward.metrics import round_trip
 from pushforward.nets import MLP
 from pushforward.numerics import Adaptive, Exact, FiniteDifference, FixedGrid, Hutchinson

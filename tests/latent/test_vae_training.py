@@ -11,6 +11,7 @@ from pushforward.errors import CheckpointError, InputError, NonFinite
 from pushforward.fit import FitConfig
 from pushforward.latent import VAE, training
 
+pytestmark = pytest.mark.usefixtures("artifacts")
 SHAPE = (1, 4, 4)
 FIT = FitConfig(iterations=150, batch=32, lr=0.01, log_every=50, validate_every=50)
 SETTINGS = VAE(latent=2, channels=(6,), fit=FIT)
@@ -30,40 +31,32 @@ def pictures(seed=0):
     return Labelled(*parts, SHAPE, 4, "bars", "drawn by the test", "none needed")
 
 
-@pytest.fixture(autouse=True)
-def artifacts(tmp_path, monkeypatch):
-    monkeypatch.setenv("PUSHFORWARD_ARTIFACTS", str(tmp_path / "artifacts"))
-    torch.set_num_threads(1)
-    return tmp_path / "artifacts"
-
-
 def once(settings=BRIEF, data=None, seed=0):
     return latent.train_once("case", settings, data or pictures(), seed=seed, device="cpu")
 
 
 @pytest.fixture(scope="module")
 def learned():
-    torch.set_num_threads(1)
     network, history = latent.train(SETTINGS, pictures(), device="cpu")
     return latent.AutoEncoder(network, history, pictures(), "key", None, {})
 
 
 def test_held_out_pictures_come_back(learned):
-    x, _ = learned.images.part("test")
+    x, _ = learned.split.part("test")
     missed = (learned.decode(learned.encode(x)) - x).square().mean()
-    assert missed < 0.2 * (x - learned.images.train.mean(0)).square().mean()
+    assert missed < 0.2 * (x - learned.split.train.mean(0)).square().mean()
     assert not learned.network.training
 
 
 def test_the_bound_falls_and_is_that_of_the_validation_pictures(learned):
     values = [row["validation"] for row in learned.history.rows]
     assert values[0] > values[1] > values[2]
-    found = training.bound(learned.network, learned.images.val, training.stream(0, "vae/validation"))
+    found = training.bound(learned.network, learned.split.val, training.stream(0, "vae/validation"))
     assert values[-1] == found
 
 
 def test_the_bound_is_a_mean_over_pictures_however_they_are_cut(learned, monkeypatch):
-    x = learned.images.val[:7]
+    x = learned.split.val[:7]
     whole = training.bound(learned.network, x, generator(3))
     parts = generator(3)
     monkeypatch.setattr(training, "CHUNK", 3)
@@ -83,7 +76,7 @@ def test_codes_are_one_draw_an_image_part_by_part(learned):
     assert [len(part) for part in (split.train, split.val, split.test)] == [300, 60, 80]
     assert (split.dim, split.name, split.train.dtype) == (2, "bars-codes", torch.float32)
     assert "bars" in split.source and split.licence == "none needed"
-    mean, log_sd = learned.network.encode(learned.images.val)
+    mean, log_sd = learned.network.encode(learned.split.val)
     z = ((split.val - mean) / log_sd.exp()).detach()
     expected = torch.randn(60, 2, generator=training.stream(5, "codes/val"))
     torch.testing.assert_close(z, expected, rtol=1e-3, atol=1e-3)
@@ -95,7 +88,7 @@ def test_more_draws_are_codes_of_the_same_images_again(learned):
     once, thrice = learned.codes(seed=5), learned.codes(seed=5, draws=3)
     assert torch.equal(thrice.val, once.val) and torch.equal(thrice.test, once.test)
     assert torch.equal(thrice.train[:300], once.train) and len(thrice.train) == 900
-    mean, log_sd = learned.network.encode(learned.images.train)
+    mean, log_sd = learned.network.encode(learned.split.train)
     z = ((thrice.train.reshape(3, 300, 2) - mean) / log_sd.exp()).detach()
     assert (z[0] - z[1]).abs().min() > 0 and (z[1] - z[2]).abs().min() > 0
     assert float(z.mean().abs()) < 0.1 and float(z.std()) == pytest.approx(1, abs=0.1)
@@ -103,12 +96,8 @@ def test_more_draws_are_codes_of_the_same_images_again(learned):
         learned.codes(draws=0)
 
 
-def test_provenance_finds_the_images(learned):
-    assert learned.split is learned.images
-
-
 def test_images_and_codes_are_taken_in_pieces(learned, monkeypatch):
-    x, _ = learned.images.part("val")
+    x, _ = learned.split.part("val")
     codes, back = learned.encode(x), learned.decode(learned.encode(x))
     monkeypatch.setattr(training, "CHUNK", 7)
     torch.testing.assert_close(learned.encode(x), codes)

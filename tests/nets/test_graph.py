@@ -38,7 +38,7 @@ def test_the_field_is_the_formula_node_by_node(settings):
             )
             hidden = act(act(seen + net.offset) @ net.inner[own] + net.inner_bias[own])
             expected[row, v * f : (v + 1) * f] = (hidden @ net.outer[own] + net.outer_bias[own]).detach()
-    torch.testing.assert_close(net(0.0, x), expected, rtol=0, atol=1e-6)  # the polynomials are kept in float32
+    torch.testing.assert_close(net(0.0, x), expected, rtol=0, atol=1e-12)
 
 
 @every

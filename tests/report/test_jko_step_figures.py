@@ -7,8 +7,8 @@ import pytest
 from pushforward.report import jko_step_figures
 
 CASE = {
-    "movement": [[3.0, 1.0], [2.5, 1.5], [2.0, 2.0]],
-    "movement_cv": [0.5, 0.25, 0.0],
+    "distance": [[3.0, 1.0], [2.5, 1.5], [2.0, 2.0]],
+    "distance_cv": [0.5, 0.25, 0.0],
     "val_nll": [4.0, 3.0, 3.5],
     "chosen": 1,
     "unchanged": [4.0, 3.8],
@@ -29,9 +29,9 @@ def drawn(ax):
 def test_a_row_of_rounds_shows_movements_variation_and_nll():
     fig = jko_step_figures.rounds({"law": CASE, "other": CASE | {"unchanged": [], "refined": None}})
     axes = np.array(fig.axes).reshape(2, 3)
-    assert drawn(axes[0, 0]) == [([1, 2], moved) for moved in CASE["movement"]]
+    assert drawn(axes[0, 0]) == [([1, 2], moved) for moved in CASE["distance"]]
     assert [text.get_text() for text in axes[0, 0].get_legend().get_texts()] == ["round 0", "round 2"]
-    assert drawn(axes[0, 1])[0] == ([0, 1, 2], CASE["movement_cv"])
+    assert drawn(axes[0, 1])[0] == ([0, 1, 2], CASE["distance_cv"])
     assert drawn(axes[0, 1])[1][1] == [0.25]
     assert set(drawn(axes[0, 1])[2][1]) == {0.25}  # half of the start
     everything = drawn(axes[0, 2])

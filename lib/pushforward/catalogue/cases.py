@@ -147,6 +147,11 @@ class Case:
         record.add(self.id("mmd"), [t.value for t in self.mmd], unit="1", run=run)
         record.add(self.id("mmd-threshold"), [t.threshold for t in self.mmd], unit="1", run=run)
 
+    def record_lead(self, over: str, nats: float, record: Recorder, run: str, required: bool = False) -> None:
+        """The row ``lead-over-<over>``: by how many nats of NLL this case is ahead, at least 0 where ``required``."""
+        judged = {"better": "check", "at_least": 0.0} if required else {"better": "higher"}
+        record.add(self.id(f"lead-over-{over}"), nats, run=run, **judged)
+
     def record_checks(self, record: Recorder, run: str) -> None:
         """The rows without which no other is believed."""
         trip = max(self.round_trip)
@@ -276,6 +281,11 @@ class RealCase(Case):
         """The rows of the Gaussian and of the elliptical law on the same test points."""
         record.add(f"{self.topic}/{self.name}/gaussian/nll", self.gaussian.value, tolerance=GAUSSIAN_TOLERANCE, run=run)
         record.add(f"{self.topic}/{self.name}/elliptical/nll", self.radial.value, run=run)
+
+
+def present(names: Iterable[str], profile: str = "quick") -> list[str]:
+    """The data sets that are here themselves, whole enough for the profile."""
+    return [name for name in names if datasets.available(name, profile)]
 
 
 def data_table(names: Iterable[str], profile: str = "quick") -> list[dict[str, str]]:

@@ -95,8 +95,7 @@ def record_lead(study: PlanarCase | RealCase, plain: PlanarCase | RealCase, reco
         ratio, most = _level(study) / _level(plain), AHEAD.get(study.name, 1.0)
         recorder.add(study.id("excess-over-plain"), ratio, unit="ratio", better="check", at_most=most, run=run)
     else:
-        ahead = _level(study) - _level(plain)
-        recorder.add(study.id("nll-over-plain"), ahead, better="check", at_most=0.0, run=run)
+        study.record_lead("plain", _level(plain) - _level(study), recorder, run, required=True)
 
 
 def _level(study: PlanarCase | RealCase) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pushforward import datasets, metrics
-from pushforward.catalogue.implicit import ImplicitReal, real, record_lead
+from pushforward.catalogue.implicit import ImplicitReal, real
 from pushforward.experiment import Result
 from pushforward.families.pushing import some
 from pushforward.flows import with_log_det
@@ -165,13 +165,3 @@ def references(pairs: Mapping[str, Mapping[str, ImplicitReal]]) -> list[dict[str
         for method, level in (("gaussian", study.gaussian), ("elliptical", study.radial)):
             rows.append({"case": name, "method": method, "NLL": level.value, "se": level.se})
     return rows
-
-
-def record_difference(pair: Mapping[str, ImplicitReal], recorder: Recorder, run: str) -> None:
-    """``record_lead`` of a pair by method."""
-    record_lead(pair["impflow"], pair["resflow"], recorder, run)
-
-
-def present(names: Iterable[str], profile: str = "quick") -> list[str]:
-    """The data sets that are here themselves, whole enough for the profile."""
-    return [name for name in names if datasets.available(name, profile)]

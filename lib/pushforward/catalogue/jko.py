@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pushforward import datasets, distributions
-from pushforward.catalogue.cases import EXTENT, SOLVER_GAP, PlanarCase, RealCase, data_table
+from pushforward.catalogue.cases import EXTENT, SOLVER_GAP, PlanarCase, RealCase, data_table, present
 from pushforward.catalogue.settings import family
 from pushforward.experiment import train_once
 from pushforward.families import JKO
 
-__all__ = ["EXTENT", "SOLVER_GAP", "data_table", "planar", "real"]
+__all__ = ["EXTENT", "SOLVER_GAP", "data_table", "planar", "present", "real"]
 
 
 def planar(

@@ -2,20 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, replace
+from typing import Any
 
 from pushforward import datasets, paths
 from pushforward.catalogue.settings import family
-from pushforward.datasets import Split
 from pushforward.errors import InputError
-from pushforward.families import JKO, Stage, TrainingHistory
-from pushforward.families.end_to_end import Whole, end_to_end
+from pushforward.families import FFJORD, JKO
 from pushforward.files import write_json
-from pushforward.flows import Chain, Flow
-from pushforward.flows.flow import standard_normal_log_prob
-from pushforward.objectives import Loss
 from pushforward.peak_memory import Cost, training_cost
 from pushforward.report.check import check_above, check_below
 from pushforward.report.results import Recorder
@@ -35,57 +30,32 @@ SETTINGS = {
 GROWTH = 1.05  # of the memory of block-wise training, from the fewest blocks to the most
 
 
-@dataclass(frozen=True)
-class WholeObjective:
-    """−log p(x) of the whole chain plus every block's movement E|T_k(x) − x|²/(2 h_k), in nats.
+def all_at_once(blocks: JKO) -> FFJORD:
+    """The blocks of a JKO flow in one stage: a minibatch goes through all of them, forward and back.
 
-    The sum of the blocks' own losses but for terms that cancel: one graph through all blocks. h_k = ∞ has no movement.
+    They take as many minibatches as one after the other, ``fit.iterations`` for each. The loss is the likelihood alone:
+    the price of movement, which no FFJORD pays, would cost a subtraction a block.
+
+    Raises:
+        InputError: a setting that FFJORD does not have and that changes what a block costs.
     """
-
-    chain: Chain
-    h: Sequence[float]
-
-    def __call__(self, x: Points, generator: Any = None) -> Loss:
-        total, movement = x.new_zeros(len(x)), x.new_zeros(len(x))
-        for block, h in zip(self.chain.blocks, self.h, strict=True):
-            block.generator = generator
-            y, log_det = block.forward_and_log_det(x)
-            total, movement = total + log_det, movement + (y - x).square().sum(1) / (2 * h)
-            x = y
-        return Loss({"nll": -(standard_normal_log_prob(x) + total).mean(), "movement": movement.mean()})
-
-
-@dataclass(frozen=True)
-class EndToEnd(JKO):
-    """The blocks and losses of JKO-iFlow in one stage: a minibatch goes through all blocks, forward and back.
-
-    It takes as many minibatches as the blocks one after the other: ``fit.iterations`` for each.
-    """
-
-    name: ClassVar[str] = "jko-end-to-end"
-    algorithm_version: ClassVar[int] = 1  # raise it when the same settings would train another flow
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.fit is None or self.parent is not None:
-            raise InputError(
-                f"fit={self.fit}, parent={self.parent}: expected a fit and no parent, to train all at once"
-            )
-
-    def stages(self, flow: Flow, split: Split, history: TrainingHistory, seed: int) -> Iterator[Stage]:
-        """One stage: all blocks."""
-        h = self.step_sizes()
-        fit = replace(self.fit, iterations=self.fit.iterations * len(h))
-
-        def whole(dim: int) -> Whole:
-            chain = Chain(dim, [self.block(dim) for _ in h])
-            calls = sum(block.solver.evaluations for block in chain.blocks)
-            return Whole(chain, chain, WholeObjective(chain, h), lambda iterations: iterations * calls)
-
-        return end_to_end(flow, split, history, seed, whole, fit, self.pool)
+    given = {name: getattr(blocks, name) for name in ("velocity", "fit", "method", "log_det", "target")}
+    if None in (blocks.velocity, blocks.fit) or blocks.method != "rk4" or blocks.log_det == "discrete" or blocks.target:
+        raise InputError(f"the blocks have {given}, expected a velocity, a fit, rk4, traces, and N(0, I) as the target")
+    timeless = {"time": False} if blocks.velocity["kind"] == "mlp" else {}
+    count = len(blocks.step_sizes())
+    return FFJORD(
+        {**timeless, **blocks.velocity},
+        steps=blocks.steps,
+        divergence=blocks.divergence,
+        precondition=blocks.precondition,
+        pool=blocks.pool,
+        fit=replace(blocks.fit, iterations=blocks.fit.iterations * count),
+        blocks=count,
+    )
 
 
-WAYS: dict[str, type[JKO]] = {"block-wise": JKO, "end-to-end": EndToEnd}
+WAYS: dict[str, Callable[[JKO], JKO | FFJORD]] = {"block-wise": lambda blocks: blocks, "end-to-end": all_at_once}
 
 
 class CostStudy:
@@ -149,13 +119,13 @@ def study(name: str, settings: Mapping[str, Any], blocks: Iterable[int], profile
     settings = {**SETTINGS, **settings}
     points = datasets.load(name, profile).train[: settings["pool"]]
     costs = {
-        way: {count: _once(way, family(cls, {**settings, "blocks": count}), points) for count in counts}
-        for way, cls in WAYS.items()
+        way: {count: _once(way, trained(family(JKO, {**settings, "blocks": count})), points) for count in counts}
+        for way, trained in WAYS.items()
     }
     return CostStudy(costs, settings["fit"]["batch"])
 
 
-def _once(way: str, chosen: JKO, points: Points) -> Cost:
+def _once(way: str, chosen: JKO | FFJORD, points: Points) -> Cost:
     """The cost, remembered in ``artifacts/cost-<way>-<key>/``."""
     data = hashlib.sha256(points.numpy().tobytes()).hexdigest()
     question = json.dumps([ALGORITHM, chosen.name, chosen.algorithm_version, asdict(chosen), data], sort_keys=True)

@@ -59,8 +59,8 @@ class GaussianCase(RoundsCase):
         found = []
         for row in self.rows:
             exact = gaussian_steps(self.sd, row["h"])
-            found.append({"round": row["round"], "h": row["h"], "measured": row["movement"], "exact": exact})
-            found[-1] |= {"variation": row["movement_cv"], "exact variation": variation(exact)}
+            found.append({"round": row["round"], "h": row["h"], "measured": row["distance"], "exact": exact})
+            found[-1] |= {"variation": row["distance_cv"], "exact variation": variation(exact)}
         return found
 
     @property

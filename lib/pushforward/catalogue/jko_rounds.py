@@ -62,7 +62,7 @@ class RoundsCase:
     @property
     def chosen(self) -> int:
         """The round to report."""
-        return choose([row["movement_cv"] for row in self.rows], [row["val_nll"] for row in self.rows])
+        return choose([row["distance_cv"] for row in self.rows], [row["val_nll"] for row in self.rows])
 
     @property
     def before(self) -> Flow:
@@ -100,7 +100,7 @@ class RoundsCase:
     @property
     def ratio(self) -> float:
         """Coefficient of variation of the movements, after over before."""
-        return self.rows[self.chosen]["movement_cv"] / self.rows[0]["movement_cv"]
+        return self.rows[self.chosen]["distance_cv"] / self.rows[0]["distance_cv"]
 
     @cached_property
     def departure(self) -> tuple[float, float]:
@@ -116,7 +116,7 @@ class RoundsCase:
         case, rows, chosen = f"{TOPIC}/{self.name}", self.rows, self.chosen
         cost = {"before": rows[0]["seconds"], "after": rows[chosen]["seconds"]}
         for when, row in (("before", rows[0]), ("after", rows[chosen])):
-            record.add(f"{case}/movement-cv-{when}", row["movement_cv"], unit="1", seconds=cost[when], run=run)
+            record.add(f"{case}/movement-cv-{when}", row["distance_cv"], unit="1", seconds=cost[when], run=run)
             record.add(f"{case}/nll-{when}", self.nll[when].value, seconds=cost[when], run=run)
         record.add(f"{case}/rounds", chosen, unit="1", run=run)
         record.add(f"{case}/cv-ratio", self.ratio, unit="ratio", better="check", at_most=self.bound, run=run)
@@ -147,7 +147,7 @@ class RoundsCase:
 
     def curves(self) -> dict[str, Any]:
         """For the figure: movements, their variation and validation NLL round by round, and the NLL of the others."""
-        names = ("movement", "movement_cv", "val_nll")
+        names = ("distance", "distance_cv", "val_nll")
         found: dict[str, Any] = {name: [row[name] for row in self.rows] for name in names}
         found |= {"chosen": self.chosen, "unchanged": [val_nll(result) for result in self.unchanged]}
         return found | {"refined": val_nll(self.refined[-1]) if self.refined else None}
@@ -166,7 +166,7 @@ class RoundsCase:
 
 
 def _short(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {"blocks": row["blocks"], "variation": row["movement_cv"], "NLL (validation)": row["val_nll"]}
+    return {"blocks": row["blocks"], "variation": row["distance_cv"], "NLL (validation)": row["val_nll"]}
 
 
 def choose(variations: Sequence[float], nlls: Sequence[float]) -> int:

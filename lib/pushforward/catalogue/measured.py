@@ -129,10 +129,12 @@ class Measured(Case):
             record.add(self.id("nll-solver-gap"), self.gap, better="check", at_most=SOLVER_GAP, run=run)
 
     def record_budget(self, record: Recorder, run: str) -> None:
-        """Parameters, and network calls of sampling."""
+        """Parameters, network calls of sampling, and the error of the way back as the paper's Table 1 prints it."""
         record.add(self.id("parameters"), self.parameters, unit="1", run=run)
         if self.found("nfe"):
             record.add(self.id("nfe"), self.nfe, unit="1", run=run)
+        if self.found("published_norm") is not None:
+            record.add(self.id("inversion-error"), self.published_norm, unit="1", run=run)
 
 
 class MeasuredPlanar(Measured, PlanarCase):

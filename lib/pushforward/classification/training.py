@@ -14,7 +14,7 @@ from pushforward.devices import pick_device
 from pushforward.families.implicit import audit
 from pushforward.fit import FitHistory, fit
 from pushforward.implicit import Audit, update_norms
-from pushforward.remembered import remembered
+from pushforward.remembered import Remembered, remembered
 from pushforward.seeds import stream
 from pushforward.shapes import Points
 
@@ -22,16 +22,12 @@ CHUNK = 500  # images scored at a time
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A trained network in evaluation mode, what training saw, its data, and where it was made."""
+class Trained(Remembered):
+    """A trained classifier, and the audit of every solve of its training, forward and backward."""
 
     network: ClassifierNet
-    history: FitHistory
-    audit: Audit  # of every solve of the training, forward and backward
     split: Labelled
-    key: str
-    folder: Path
-    surroundings: dict
+    audit: Audit
 
     def error(self, part: str) -> float:
         """Share of wrong classes in percent on ``train``, ``val`` or ``test``."""
@@ -90,16 +86,8 @@ def train_once(name: str, settings: Classifier, data: Labelled, *, seed: int = 0
     Raises:
         CheckpointError: the folder holds something else; and what ``train`` raises.
     """
-    found = remembered(
-        name,
-        settings,
-        data,
-        seed,
-        lambda: _new(settings, data, seed),
-        lambda path: train(settings, data, seed=seed, device=device, checkpoint=path),
-    )
-    network = found.network
-    return Trained(network, found.history, audit(network), data, found.key, found.folder, found.surroundings)
+    found = remembered(name, settings, data, _new, train, seed=seed, device=device)
+    return Trained(**vars(found), audit=audit(found.network))
 
 
 @torch.no_grad()

@@ -1,23 +1,18 @@
 """The baselines of zuko, neural spline flows and masked autoregressive flows, trained by likelihood."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import torch
-
-from pushforward.datasets import Split
-from pushforward.errors import InputError
-from pushforward.families.end_to_end import Whole, end_to_end
-from pushforward.families.stage import Stage, TrainingHistory
-from pushforward.families.whitening import check_preconditioners, preconditioned
+from pushforward.families.end_to_end import EndToEnd, Whole
 from pushforward.fit import FitConfig
-from pushforward.flows import Flow, ZukoFlow
+from pushforward.flows import ZukoFlow
+from pushforward.flows.zuko_flow import check_settings
 from pushforward.objectives import LikelihoodObjective
+from pushforward.shapes import Points
 
 
 @dataclass(frozen=True)
-class Zuko:
+class Zuko(EndToEnd):
     """Settings of a flow of autoregressive or coupling transforms, see ``flows.ZukoFlow``.
 
     Args:
@@ -50,24 +45,14 @@ class Zuko:
     algorithm_version: ClassVar[int] = 1  # raise it when the same settings would train another flow
 
     def __post_init__(self) -> None:
-        with torch.random.fork_rng(devices=[]):
-            self.bijection(1)  # which says what is wrong with its own settings
-        if self.pool < 1:
-            raise InputError(f"pool is {self.pool}, expected at least 1 point")
-        check_preconditioners(self.precondition)
+        super().__post_init__()
+        check_settings(self.kind, self.transforms, self.hidden, self.bins, self.passes)
 
     def bijection(self, dim: int) -> ZukoFlow:
         """The transforms before training; the random weights come from torch's global stream."""
         return ZukoFlow(dim, self.kind, self.transforms, self.hidden, self.bins, self.passes, self.shuffled)
 
-    def build(self, split: Split) -> Flow:
-        """The flow before training: the preconditioners, fitted on the training points."""
-        return preconditioned(self.precondition, split.train)
-
-    def stages(self, flow: Flow, split: Split, history: TrainingHistory, seed: int) -> Iterator[Stage]:
-        """One stage: maximum likelihood."""
-        return end_to_end(flow, split, history, seed, self._whole, self.fit, self.pool)
-
-    def _whole(self, dim: int) -> Whole:
-        bijection = self.bijection(dim)
-        return Whole(bijection, bijection, LikelihoodObjective(bijection))
+    def whole(self, x: Points) -> Whole:
+        """All transforms; each has a network of its own."""
+        bijection = self.bijection(x.shape[1])
+        return Whole(bijection, bijection, LikelihoodObjective(bijection), self.transforms)

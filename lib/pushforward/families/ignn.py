@@ -1,19 +1,16 @@
 """IGNN: residual blocks without a Lipschitz constraint, trained end to end by likelihood (arXiv 2206.01163)."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from pushforward.datasets import Split
 from pushforward.errors import InputError
-from pushforward.families.end_to_end import Whole, end_to_end
-from pushforward.families.stage import Stage, TrainingHistory
+from pushforward.families.end_to_end import EndToEnd, Whole
 from pushforward.families.target import check_labels_stay, end_target
-from pushforward.families.whitening import check_preconditioners, preconditioned
 from pushforward.fit import FitConfig
-from pushforward.flows import Chain, Flow, ResidualBlock
+from pushforward.flows import Chain, ResidualBlock
 from pushforward.nets import NETS
 from pushforward.objectives import ResidualObjective
+from pushforward.shapes import Points
 
 NET = {"kind": "mlp", "widths": (128, 128), "activation": "silu"}
 SMALL = 32  # up to this dimension training uses the exact log-determinant, the series above
@@ -21,7 +18,7 @@ TERMS = 10
 
 
 @dataclass(frozen=True)
-class IGNN:
+class IGNN(EndToEnd):
     """Settings of IGNN. Nothing but the price of movement keeps a block invertible: see ``ResidualBlock``.
 
     Every network starts at zero (its last layer does), where the source scales the initial weights by 0.9. The source
@@ -57,13 +54,13 @@ class IGNN:
     algorithm_version: ClassVar[int] = 1  # raise it when the same settings would train another flow
 
     def __post_init__(self) -> None:
-        if self.blocks < 1 or self.pool < 1:
-            raise InputError(f"blocks={self.blocks}, pool={self.pool}: expected both to be at least 1")
+        super().__post_init__()
+        if self.blocks < 1:
+            raise InputError(f"blocks is {self.blocks}, expected at least 1")
         if not self.gamma >= 0 or (self.terms is not None and self.terms < 0):
             raise InputError(f"gamma={self.gamma}, terms={self.terms}: expected 0 or more")
         if not isinstance(self.net, dict) or self.net.get("kind") not in NETS:
             raise InputError(f"net is {self.net!r}, expected a dict whose kind is one of {sorted(NETS)}")
-        check_preconditioners(self.precondition)
         end_target(self.target, self.precondition)
 
     def block(self, dim: int) -> ResidualBlock:
@@ -77,18 +74,13 @@ class IGNN:
         terms = (0 if dim <= SMALL else TERMS) if self.terms is None else self.terms
         return ResidualBlock(net, terms)
 
-    def build(self, split: Split) -> Flow:
-        """The flow before training: the preconditioners, fitted on the training points."""
-        return preconditioned(self.precondition, split.train)
-
-    def stages(self, flow: Flow, split: Split, history: TrainingHistory, seed: int) -> Iterator[Stage]:
-        """One stage: all blocks together."""
-        return end_to_end(flow, split, history, seed, self._whole, self.fit, self.pool)
-
-    def _whole(self, dim: int) -> Whole:
+    def whole(self, x: Points) -> Whole:
+        """All blocks; the series of the log-determinant is a second pass through each of them."""
+        dim = x.shape[1]
         chain = Chain(dim, [self.block(dim) for _ in range(self.blocks)])
         target = end_target(self.target, self.precondition)
         if target is not None:
             check_labels_stay(target, chain.blocks[0].net, dim)
             chain.append(target)
-        return Whole(chain, chain, ResidualObjective(chain, self.gamma), lambda iterations: self.blocks * iterations)
+        passes = self.blocks * (2 if chain.blocks[0].terms else 1)
+        return Whole(chain, chain, ResidualObjective(chain, self.gamma), passes)

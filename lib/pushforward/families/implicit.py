@@ -1,23 +1,19 @@
 """Implicit and residual normalizing flows: one block class, trained end to end by likelihood (arXiv 2103.09527)."""
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import ClassVar
 
 import torch
-from torch import nn
 
-from pushforward.datasets import Split
 from pushforward.errors import InputError
-from pushforward.families.end_to_end import Whole, end_to_end
+from pushforward.families.end_to_end import EndToEnd, Whole
 from pushforward.families.multiscale import LAYOUT, image_blocks
 from pushforward.families.pushing import some
-from pushforward.families.stage import Stage, TrainingHistory
-from pushforward.families.whitening import check_preconditioners, preconditioned
 from pushforward.fit import FitConfig
-from pushforward.flows import ActNorm, Bijection, Chain, Flow, ImplicitBlock
+from pushforward.flows import ActNorm, Bijection, Chain, ImplicitBlock
 from pushforward.implicit import Audit, build_network, build_part, update_norms
 from pushforward.objectives import LikelihoodObjective
+from pushforward.shapes import Points
 
 KINDS = {"impflow": ("g_x", "g_z"), "resflow": ("g_x",), "inverse-resflow": ("g_z",)}  # the networks of a block
 NET = {"kind": "mlp", "widths": (128, 128), "activation": "sin", "coeff": 0.99}
@@ -25,7 +21,7 @@ PROBE = ({"dim": 1}, {"shape": (1, 1, 1)})  # the smallest block of each layout,
 
 
 @dataclass(frozen=True)
-class Implicit:
+class Implicit(EndToEnd):
     """Settings of a flow of implicit blocks (z + g_z(z) = x + g_x(x)), of residual blocks, or of their inverses.
 
     An ImpFlow of L blocks has the parameters of a ResFlow of 2L blocks. Every root is certified, and a training that
@@ -68,17 +64,17 @@ class Implicit:
     algorithm_version: ClassVar[int] = 1  # raise it when the same settings would train another flow
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.kind not in KINDS:
             raise InputError(f"kind {self.kind!r} is unknown, expected one of {sorted(KINDS)}")
-        if self.blocks < 1 or self.pool < 1:
-            raise InputError(f"blocks={self.blocks}, pool={self.pool}: expected both to be at least 1")
+        if self.blocks < 1:
+            raise InputError(f"blocks is {self.blocks}, expected at least 1")
         if not self.spread > 0:
             raise InputError(f"spread is {self.spread}, expected a positive standard deviation")
         if self.power_iterations < 0:
             raise InputError(f"power_iterations is {self.power_iterations}, expected 0 or more")
         if self.fit.bf16:
             raise InputError("fit.bf16 is True, expected False: in bfloat16 no root can be certified")
-        check_preconditioners(self.precondition)
         # An unknown name, or a setting that a part does not know, is found before the data is.
         with torch.random.fork_rng(devices=[]):
             self.block(**PROBE[self.net.get("kind") == "conv"])
@@ -90,18 +86,13 @@ class Implicit:
         solver = None if self.solver is None else build_part(self.solver)
         return ImplicitBlock(**networks, solver=solver, log_det=build_part(self.log_det))
 
-    def build(self, split: Split) -> Flow:
-        """The flow before training: the preconditioners, fitted on the training points."""
-        return preconditioned(self.precondition, split.train)
+    def chosen(self, x: Points, count: int, purpose: str) -> Points:
+        """``count`` rows of x [n, d], drawn."""
+        return some(x, count, purpose)
 
-    def stages(self, flow: Flow, split: Split, history: TrainingHistory, seed: int) -> Iterator[Stage]:
-        """One stage: maximum likelihood of all blocks together."""
-        yield from end_to_end(flow, split, history, seed, self._whole, self.fit, self.pool, some)
-        *before, blocks = flow.bijection.blocks
-        flow.bijection.blocks = nn.ModuleList([*before, *blocks.blocks])  # one by one, as flows are stored
-
-    def _whole(self, dim: int) -> Whole:
-        chain = Chain(dim, self._blocks(dim))
+    def whole(self, x: Points) -> Whole:
+        """All blocks."""
+        chain = Chain(x.shape[1], self._blocks(x.shape[1]))
         return Whole(
             chain,
             chain,

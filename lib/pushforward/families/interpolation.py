@@ -1,36 +1,29 @@
 """Gaussian interpolation flows, learned: one regression, no simulation in training (arXiv 2311.11475)."""
 
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 
-from pushforward.datasets import Split
 from pushforward.errors import InputError
-from pushforward.families.pushing import nll, push, push_with_log_det
-from pushforward.families.stage import Stage, TrainingHistory
-from pushforward.families.whitening import check_preconditioners, preconditioned
+from pushforward.families.end_to_end import EndToEnd, Whole
 from pushforward.fit import FitConfig
-from pushforward.flows import Affine, Chain, Flow, ODEBijection
+from pushforward.flows import Affine, Chain, ODEBijection
 from pushforward.interpolation import PREDICTIONS, InterpolationVelocity, schedules
 from pushforward.nets import NETS
 from pushforward.numerics import Adaptive, FixedGrid
 from pushforward.objectives import COUPLINGS, MatchingObjective, Objective
-from pushforward.seeds import stream
 from pushforward.shapes import Points
 
 LATTICE_EMPHASIS = 3.0
 LATTICE_FIT = FitConfig(iterations=2000, batch=2000, lr=0.02, betas=(0.9, 0.99))
 NETWORK_FIT = FitConfig(iterations=3000, batch=512, lr=2e-3, ema=0.999)
 TIMED = ("mlp", "time-lattice")  # networks that see the time
-HELD_OUT = 2000  # validation points: an adaptive solve with its divergence costs as much as many iterations
 MARGIN = 0.001  # how far t stays from an end at which a prediction divides by a or b
 
 
 @dataclass(frozen=True)
-class Interpolation:
+class Interpolation(EndToEnd):
     """Settings of a learned Gaussian interpolation flow. The defaults suit the data: ``None`` chooses by dimension.
 
     The flow is the preconditioners, then the ODE from t_max back to t_min, then, where a schedule does not start from
@@ -74,8 +67,11 @@ class Interpolation:
 
     name: ClassVar[str] = "interpolation"
     algorithm_version: ClassVar[int] = 1  # raise it when the same settings would train another flow
+    stage: ClassVar[str] = "velocity"
+    held_out: ClassVar[int] = 2000  # an adaptive solve with its divergence costs as much as many iterations
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         schedules.by_name(self.schedule)
         if self.prediction not in PREDICTIONS:
             raise InputError(f"prediction {self.prediction!r} is unknown, expected one of {sorted(PREDICTIONS)}")
@@ -96,9 +92,6 @@ class Interpolation:
             )
         if self.emphasis is not None and not self.emphasis > 0:
             raise InputError(f"emphasis is {self.emphasis}, expected a positive power (1: uniform times)")
-        if self.pool < 1:
-            raise InputError(f"pool is {self.pool}, expected at least 1 point")
-        check_preconditioners(self.precondition)
 
     def fingerprint(self) -> list[float]:
         """a² and b at nine times, so that a schedule registered anew under an old name is another question."""
@@ -138,34 +131,14 @@ class Interpolation:
         emphasis = self.emphasis or (LATTICE_EMPHASIS if self._net(ode.dim)[0] == "time-lattice" else 1.0)
         return MatchingObjective(ode.velocity, first, last, self.coupling, self.antithetic, emphasis)
 
-    def build(self, split: Split) -> Flow:
-        """The flow before training: the preconditioners, fitted on the training points."""
-        return preconditioned(self.precondition, split.train)
+    def config(self, dim: int) -> FitConfig:
+        """The optimiser's settings, or those that suit the network."""
+        return self.fit or (LATTICE_FIT if self._net(dim)[0] == "time-lattice" else NETWORK_FIT)
 
-    def stages(self, flow: Flow, split: Split, history: TrainingHistory, seed: int) -> Iterator[Stage]:
-        """One stage: the regression."""
-        started = time.process_time()
-        chain, dim = flow.bijection, flow.dim
-        x = push(chain, split.train[: self.pool])
-        held_out = split.val[:HELD_OUT]
-        z, log_det = push_with_log_det(chain, held_out)
-        history.stages.append({"stage": "start", "val_nll": nll(z, log_det), "seconds": time.process_time() - started})
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream(seed, "init").initial_seed())
-            ode = self.ode(dim).to(x)
-        fit = self.fit or (LATTICE_FIT if self._net(dim)[0] == "time-lattice" else NETWORK_FIT)
-        blocks = [ode, *self._source(x)]
-
-        def validation() -> float:
-            latent, more = push_with_log_det(Chain(dim, blocks), z)
-            return nll(latent, log_det + more)
-
-        yield Stage("velocity", ode, self.objective(ode), x, fit, validation)
-        fitted = history.fits["velocity"]
-        for block in blocks:
-            chain.append(block)
-        counts = {"minibatches": fitted.iterations, "evaluations": fitted.iterations}
-        history.stages.append({"stage": "velocity", **counts, "seconds": fitted.seconds, "val_nll": validation()})
+    def whole(self, x: Points) -> Whole:
+        """The velocity; the flow ends with the whitening of the source law."""
+        ode = self.ode(x.shape[1])
+        return Whole(ode, Chain(ode.dim, [ode, *self._source(x)]), self.objective(ode), 1 + self.antithetic)
 
     def _source(self, x: Points) -> list[Affine]:
         """Whitens the source law a Z + b X_1 of data x [n, d], by its moments; nothing where it is N(0, I)."""

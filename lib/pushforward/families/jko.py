@@ -11,6 +11,7 @@ import torch
 from pushforward.datasets import Split
 from pushforward.errors import InputError
 from pushforward.families.certify import certify, nll_so_far
+from pushforward.families.counting import passes
 from pushforward.families.parent import Parent, inherit
 from pushforward.families.pushing import nll, push, push_with_log_det
 from pushforward.families.stage import LATER, Stage, TrainingHistory
@@ -187,7 +188,8 @@ class JKO:
             yield stage
             started = time.process_time()
             fitted = history.fits[stage.name]
-            cost = {"minibatches": fitted.iterations, "evaluations": fitted.iterations * block.solver.evaluations}
+            calls = fitted.iterations * block.solver.evaluations * passes(block)
+            cost = {"minibatches": fitted.iterations, "evaluations": calls}
             found = nll_so_far(block, z, log_det, target)
             kept = not self.stop_on_rise or found is None or found <= nll(z, log_det, target)
             if kept:

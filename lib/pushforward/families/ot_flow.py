@@ -1,27 +1,23 @@
 """OT-Flow: one continuous flow along a potential, end to end, with a price on its path (arXiv 2006.00104)."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import torch
-
-from pushforward.datasets import Split
 from pushforward.errors import InputError
 from pushforward.families.counting import Counted
-from pushforward.families.end_to_end import Whole, end_to_end
-from pushforward.families.stage import Stage, TrainingHistory
-from pushforward.families.whitening import check_preconditioners, preconditioned
+from pushforward.families.end_to_end import EndToEnd, Whole
 from pushforward.fit import FitConfig
-from pushforward.flows import Flow, ODEBijection
+from pushforward.flows import ODEBijection
 from pushforward.nets import Potential
+from pushforward.nets.potential import check_sizes
 from pushforward.numerics import FixedGrid
 from pushforward.objectives import OTFlowObjective
 from pushforward.objectives.ot_flow import check_weights
+from pushforward.shapes import Points
 
 
 @dataclass(frozen=True)
-class OTFlow:
+class OTFlow(EndToEnd):
     """Settings of OT-Flow. The defaults are those of the authors' code for laws in the plane, but for the optimiser's.
 
     Args:
@@ -53,29 +49,18 @@ class OTFlow:
     algorithm_version: ClassVar[int] = 1  # raise it when the same settings would train another flow
 
     def __post_init__(self) -> None:
-        with torch.random.fork_rng(devices=[]):
-            Potential(1, self.width, self.layers, self.rank)  # which says what is wrong with its own settings
+        super().__post_init__()
+        check_sizes(self.width, self.layers, self.rank)
         check_weights(self.weights)
         if self.steps < 1 or self.test_steps < self.steps:
             raise InputError(f"steps={self.steps}, test_steps={self.test_steps}: expected 1 <= steps <= test_steps")
-        if self.pool < 1:
-            raise InputError(f"pool is {self.pool}, expected at least 1 point")
-        check_preconditioners(self.precondition)
 
     def ode(self, dim: int) -> ODEBijection:
         """The flow's ODE before training; the random weights come from torch's global stream."""
         return ODEBijection(Potential(dim, self.width, self.layers, self.rank), FixedGrid(self.test_steps), "trace")
 
-    def build(self, split: Split) -> Flow:
-        """The flow before training: the preconditioners, fitted on the training points."""
-        return preconditioned(self.precondition, split.train)
-
-    def stages(self, flow: Flow, split: Split, history: TrainingHistory, seed: int) -> Iterator[Stage]:
-        """One stage: likelihood, transport and the Hamilton–Jacobi equation together."""
-        return end_to_end(flow, split, history, seed, self._whole, self.fit, self.pool)
-
-    def _whole(self, dim: int) -> Whole:
-        ode = self.ode(dim)
+    def whole(self, x: Points) -> Whole:
+        """The ODE, on the coarse grid in training."""
+        ode = self.ode(x.shape[1])
         trained = ODEBijection(ode.velocity, FixedGrid(self.steps), "trace")
-        counted = Counted(trained)
-        return Whole(counted, ode, OTFlowObjective(trained, self.weights), lambda _: int(counted.evaluations))
+        return Whole(Counted(trained), ode, OTFlowObjective(trained, self.weights))

@@ -47,7 +47,14 @@ class TrainingHistory:
 
     @property
     def evaluations(self) -> int:
-        """Velocity evaluations of training, each over one minibatch."""
+        """Passes of one network over the points of one minibatch in the losses of training, dropped blocks included.
+
+        A pass that carries the divergence or the Jacobian along is one; a finite difference is two. Each block of a
+        stack counts for itself: a step of a solver's grid (rk4: four), a residual block of IGNN (two where a series
+        estimates its log-determinant, whose products with the Jacobian are part of the second), a transform of zuko.
+        An antithetic minibatch is two. Gradients do not count, but the solves of an adjoint do, and validation does
+        not. ``Implicit`` counts minibatches: the steps of its root solvers are in the audit of its last row.
+        """
         return sum(row.get("evaluations", 0) for row in self.stages)
 
 

@@ -66,8 +66,18 @@ def log_prob_given_labels(flow: Flow, points: Points, nodes: int) -> PerPoint:
     """log p(x | Y) in nats [n] of points with their labels behind them, for a flow that ends with a ``LabelledShift``.
 
     The flow takes the labels for N(0, 1) like every coordinate; that part is taken off again.
+
+    Raises:
+        InputError: the flow ends with none, or with one of another number of nodes.
     """
+    _check_nodes(flow, nodes)
     return flow.log_prob(points) - standard_normal_log_prob(points[:, -nodes:])
+
+
+def _check_nodes(flow: Flow, nodes: int) -> None:
+    found = [part.nodes for part in flow.modules() if isinstance(part, LabelledShift)]
+    if found != [nodes]:
+        raise InputError(f"nodes is {nodes}, expected a flow with one LabelledShift, of as many: it has {found}")
 
 
 @torch.no_grad()

@@ -9,14 +9,13 @@ from torch import Tensor, nn
 
 from pushforward.errors import InputError, NonFinite, NotInvertible
 from pushforward.flows.bijection import Bijection
+from pushforward.flows.determinant import determinant, log_with_barrier
 from pushforward.flows.inversion import invert
 from pushforward.numerics import Divergence, Exact, FixedGrid, Solver, velocity_and_jacobian
 from pushforward.numerics.divergence import VelocityAndDivergence
 from pushforward.shapes import Paths, PerPoint, Points, Time
 
 LogDet = Literal["trace", "discrete"]
-
-BARRIER = 0.05  # below this step determinant the training log goes on as a straight line
 
 
 class ODEBijection(Bijection):
@@ -63,7 +62,7 @@ class ODEBijection(Bijection):
             return self._with_trace(x)
         z, determinants = self.step_determinants(x)
         if self.training:
-            return z, _log_with_barrier(determinants).sum(0)
+            return z, log_with_barrier(determinants).sum(0)
         folded = ~(determinants > 0).all(0)
         if folded.any():
             if determinants.isnan().any():
@@ -85,7 +84,7 @@ class ODEBijection(Bijection):
     def step_determinants(self, x: Points) -> tuple[Points, Tensor]:
         """z [n, d] and the determinant of every step of the fixed grid [steps, n]."""
         z, jacobians = self._step_jacobians(x)
-        return z, torch.stack([_determinant(jacobian) for jacobian in jacobians])
+        return z, torch.stack([determinant(jacobian) for jacobian in jacobians])
 
     def _step_jacobians(self, x: Points) -> tuple[Points, list[Tensor]]:
         """z [n, d] and the Jacobian of every step [n, d, d], the first step's first."""
@@ -143,16 +142,6 @@ class _Augmented(nn.Module):
     def forward(self, t: Time, state: Tensor) -> Tensor:
         v, divergence = self.velocity_and_divergence(t, state[:, :-1])
         return torch.cat([v, divergence[:, None]], 1)
-
-
-def _determinant(matrix: Tensor) -> Tensor:
-    if matrix.shape[-1] == 2:  # a general LU for 2 × 2 blocks costs more than the rest of the step
-        return matrix[:, 0, 0] * matrix[:, 1, 1] - matrix[:, 0, 1] * matrix[:, 1, 0]
-    return torch.linalg.det(matrix)
-
-
-def _log_with_barrier(determinant: Tensor) -> Tensor:
-    return determinant.clamp_min(BARRIER).log() + (determinant - BARRIER).clamp_max(0) / BARRIER
 
 
 def _check_pair(solver: Solver, log_det: LogDet) -> None:

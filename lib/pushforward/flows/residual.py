@@ -5,8 +5,8 @@ from torch import Tensor, nn
 
 from pushforward.errors import InputError, NonFinite, NotConverged, NotInvertible
 from pushforward.flows.bijection import Bijection
+from pushforward.flows.determinant import determinant, log_with_barrier
 from pushforward.flows.inversion import invert
-from pushforward.flows.ode import _determinant, _log_with_barrier
 from pushforward.implicit.log_det import Truncated
 from pushforward.numerics import velocity_and_jacobian
 from pushforward.shapes import PerPoint, Points
@@ -40,7 +40,7 @@ class ResidualBlock(Bijection):
             return self(x), series(lambda y: self.net(0.0, y), x, self.generator)
         z, jacobian = self._with_jacobian(x)
         if self.training:
-            return z, _log_with_barrier(_determinant(jacobian))
+            return z, log_with_barrier(determinant(jacobian))
         sign, log_det = torch.linalg.slogdet(jacobian)
         if not log_det.isfinite().all() and jacobian.isnan().any():
             raise NonFinite("the residual network gives NaN: train it again with a smaller learning rate")

@@ -46,14 +46,7 @@ class ZukoFlow(Bijection):
         shuffled: bool = False,
     ) -> None:
         super().__init__()
-        if model not in MODELS:
-            raise InputError(f"the model {model!r} is unknown, expected one of {sorted(MODELS)}")
-        if transforms < 1 or not hidden or min(hidden) < 1:
-            raise InputError(f"transforms={transforms}, hidden={tuple(hidden)}: expected at least one of each, from 1")
-        if bins < 2:
-            raise InputError(f"bins is {bins}, expected at least 2")
-        if passes < 0 or passes == 1:
-            raise InputError(f"passes is {passes}, expected 0 (fully autoregressive) or at least 2 (2: coupling)")
+        check_settings(model, transforms, hidden, bins, passes)
         self.dim, self.model, self.transforms, self.hidden = dim, model, transforms, tuple(hidden)
         self.bins, self.passes, self.shuffled = bins, passes, shuffled
         flows = _zuko().flows
@@ -81,6 +74,18 @@ class ZukoFlow(Bijection):
 
     def forward_and_log_det(self, x: Points) -> tuple[Points, PerPoint]:
         return self.inner().call_and_ladj(x)
+
+
+def check_settings(model: str, transforms: int, hidden: Sequence[int], bins: int, passes: int) -> None:
+    """Raise InputError where a setting of ``ZukoFlow`` is unknown or out of its range."""
+    if model not in MODELS:
+        raise InputError(f"the model {model!r} is unknown, expected one of {sorted(MODELS)}")
+    if transforms < 1 or not hidden or min(hidden) < 1:
+        raise InputError(f"transforms={transforms}, hidden={tuple(hidden)}: expected at least one of each, from 1")
+    if bins < 2:
+        raise InputError(f"bins is {bins}, expected at least 2")
+    if passes < 0 or passes == 1:
+        raise InputError(f"passes is {passes}, expected 0 (fully autoregressive) or at least 2 (2: coupling)")
 
 
 def _zuko() -> ModuleType:

@@ -13,7 +13,7 @@ from pushforward.fit import FitHistory, fit
 from pushforward.latent.network import VAENet
 from pushforward.latent.objective import EvidenceBound, drawn
 from pushforward.latent.settings import VAE
-from pushforward.remembered import remembered
+from pushforward.remembered import Remembered, remembered
 from pushforward.seeds import stream
 from pushforward.shapes import Points, check_points
 
@@ -21,15 +21,11 @@ CHUNK = 500  # images at a time
 
 
 @dataclass(frozen=True)
-class AutoEncoder:
-    """A trained network in evaluation mode, what training saw, its images, and where it was made."""
+class AutoEncoder(Remembered):
+    """A trained autoencoder; ``split`` are its images."""
 
     network: VAENet
-    history: FitHistory
-    images: Labelled
-    key: str
-    folder: Path
-    surroundings: dict
+    split: Labelled
 
     @torch.no_grad()
     def encode(self, x: Points, generator: torch.Generator | None = None) -> Points:
@@ -39,7 +35,7 @@ class AutoEncoder:
             InputError: x is not finite floating (n, d).
         """
         codes = []
-        for part in check_points(x, self.images.dim).split(CHUNK):
+        for part in check_points(x, self.split.dim).split(CHUNK):
             mean, log_sd = self.network.encode(part)
             codes.append(mean if generator is None else drawn(mean, log_sd, generator))
         return torch.cat(codes)
@@ -55,11 +51,6 @@ class AutoEncoder:
         """Dimension k of a code."""
         return self.network.from_code.in_features
 
-    @property
-    def split(self) -> Labelled:
-        """The images, by the name that provenance asks for."""
-        return self.images
-
     def codes(self, seed: int = 0, draws: int = 1) -> Split:
         """The codes of the images, part by part, as data for a flow: one draw for each image, or ``draws`` of training.
 
@@ -72,7 +63,7 @@ class AutoEncoder:
         """
         if draws < 1:
             raise InputError(f"draws is {draws}, expected at least one code for each training image")
-        data, parts = self.images, {}
+        data, parts = self.split, {}
         for part, count in (("train", draws), ("val", 1), ("test", 1)):
             x, generator = data.part(part)[0], stream(seed, f"codes/{part}")
             parts[part] = torch.cat([self.encode(x, generator) for _ in range(count)])
@@ -127,15 +118,8 @@ def train_once(name: str, settings: VAE, data: Labelled, *, seed: int = 0, devic
     Raises:
         CheckpointError: the folder holds something else; and what ``train`` raises.
     """
-    found = remembered(
-        name,
-        settings,
-        data,
-        seed,
-        lambda: _new(settings, data, seed),
-        lambda path: train(settings, data, seed=seed, device=device, checkpoint=path),
-    )
-    return AutoEncoder(found.network, found.history, data, found.key, found.folder, found.surroundings)
+    found = remembered(name, settings, data, _new, train, seed=seed, device=device)
+    return AutoEncoder(**vars(found))
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from pushforward.metrics.mmd import (
     mmd_tests,
     permutation_threshold,
 )
-from pushforward.metrics.movements import block_movements, variation
+from pushforward.metrics.movements import block_distances, variation
 from pushforward.metrics.wasserstein import gaussian_w2, sliced_w2, w2
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
     "MMDTest",
     "RoundTrip",
     "bits_per_dim",
-    "block_movements",
+    "block_distances",
     "check_excess",
     "density_grid",
     "gaussian_w2",

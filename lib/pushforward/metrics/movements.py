@@ -13,11 +13,11 @@ from pushforward.shapes import Points, check_points
 
 
 @torch.no_grad()
-def block_movements(flow: Flow, x: Points, batch: int = 20_000) -> list[float]:
+def block_distances(flow: Flow, x: Points, batch: int = 20_000) -> list[float]:
     """S_k = (mean |x_k − x_{k−1}|²)^½ of every ODE block k on the points x [n, d], a plug-in for W2(p_{k−1}, p_k).
 
-    Preconditioners are passed through and not counted. Held-out points x show the movement of the law, not of the
-    training set. Source: xu2023 §4.2.
+    It is the root of ``movement``. Preconditioners are passed through and not counted. Held-out points x show how far
+    the law moves, not the training set. Source: xu2023 §4.2.
 
     Raises:
         InputError: x is not a finite floating tensor (n, d) of the flow's dimension.

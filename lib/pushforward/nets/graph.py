@@ -64,7 +64,7 @@ class ChebyshevNet(nn.Module):
         self.labels, self.shared = labels, shared
         first, second = widths
         own = 1 if shared else nodes
-        self.register_buffer("polynomials", chebyshev(weights, order).to(torch.get_default_dtype()), persistent=False)
+        self.register_buffer("polynomials", chebyshev(weights, order), persistent=False)  # float64 until moved
         self.filters = nn.Parameter(torch.randn(order, features, first) / math.sqrt(order * features))  # W
         self.offset = nn.Parameter(torch.zeros(first))  # b
         self.inner = nn.Parameter(torch.randn(own, first, second) / math.sqrt(first))  # A
@@ -92,14 +92,14 @@ class ChebyshevNet(nn.Module):
     def velocity_and_divergence(self, t: Time, x: Points) -> tuple[Points, PerPoint]:
         """v [n, d] and its exact divergence [n]: only the way from a node to itself counts, as in a plain MLP."""
         v, slope, slope2 = self._layers(x)
-        here = torch.einsum("kvv,kfi->vfi", self.polynomials, self.filters)  # x_v to the filter's output at v
+        here = torch.einsum("kvv,kfi->vfi", self._operators(), self.filters)  # x_v to the filter's output at v
         coupling = self._each(self.inner) * torch.einsum("vjf,vfi->vij", self._each(self.outer), here)
         return self._flat(v), torch.einsum("nvi,vij,nvj->n", slope, coupling, slope2)
 
     def velocity_and_jacobian(self, t: Time, x: Points) -> tuple[Points, Tensor]:
         """v [n, d] and its Jacobian [n, d, d], all tangents in one pass."""
         v, slope, slope2 = self._layers(x)
-        paths = torch.einsum("kvu,kfi->vufi", self.polynomials, self.filters)
+        paths = torch.einsum("kvu,kfi->vufi", self._operators(), self.filters)
         tangents = torch.einsum("vufi,nvi,vij->nvufj", paths, slope, self._each(self.inner))
         jacobian = torch.einsum("nvufj,nvj,vjg->nvguf", tangents, slope2, self._each(self.outer))
         inside = self.nodes * self.features
@@ -110,10 +110,14 @@ class ChebyshevNet(nn.Module):
         """Velocities [n, nodes, features] and the slopes of both activations [n, nodes, width]."""
         act = ACTIVATIONS[self.activation]
         values = x[:, : self.nodes * self.features].unflatten(1, (self.nodes, self.features))
-        seen = torch.einsum("kvu,nuf,kfi->nvi", self.polynomials, values, self.filters)
+        seen = torch.einsum("kvu,nuf,kfi->nvi", self._operators(), values, self.filters)
         a, slope = act(seen + self.offset)
         a, slope2 = act(torch.einsum("nvi,vij->nvj", a, self._each(self.inner)) + self.inner_bias)
         return torch.einsum("nvj,vjf->nvf", a, self._each(self.outer)) + self.outer_bias, slope, slope2
+
+    def _operators(self) -> Tensor:
+        """T_k(L̃) [order, nodes, nodes] in the dtype of the weights."""
+        return self.polynomials.to(self.filters)
 
     def _each(self, weight: Tensor) -> Tensor:
         """A layer's weights, one set a node."""

@@ -38,10 +38,7 @@ class Potential(nn.Module):
 
     def __init__(self, dim: int, width: int = 32, layers: int = 2, rank: int = 10) -> None:
         super().__init__()
-        if width < 1 or rank < 1:
-            raise InputError(f"width={width}, rank={rank}: expected both to be at least 1")
-        if layers < 2:
-            raise InputError(f"layers is {layers}, expected at least 2: an opening layer and a residual one")
+        check_sizes(width, layers, rank)
         self.dim, self.width, self.rank = dim, width, rank
         self.opening = nn.Linear(dim + 1, width)
         self.residual = nn.ModuleList(nn.Linear(width, width) for _ in range(layers - 1))
@@ -119,6 +116,14 @@ class Potential(nn.Module):
             entering.append(moved @ layer.weight.T)
             moved = moved + self.step * slope * entering[-1]
         return entering
+
+
+def check_sizes(width: int, layers: int, rank: int) -> None:
+    """Raise InputError where there is no width, no rank, or less than two layers."""
+    if width < 1 or rank < 1:
+        raise InputError(f"width={width}, rank={rank}: expected both to be at least 1")
+    if layers < 2:
+        raise InputError(f"layers is {layers}, expected at least 2: an opening layer and a residual one")
 
 
 def _with_time(t: Time, x: Points) -> Tensor:

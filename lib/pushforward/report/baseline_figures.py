@@ -4,12 +4,23 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn
 from matplotlib.figure import Figure
 
 from pushforward.report.style import colour
 
-OURS = "jko-iflow"
+TONES = {  # by method: a family's colour and a line style, so that all lines stay apart; dashes are for papers
+    "jko-iflow": ("jko", "-"),
+    "ffjord": ("baseline", "-"),
+    "ot-flow": ("flow-maps", "-"),
+    "i-resnet": ("implicit", "-"),
+    "ignn": ("implicit", "-."),
+    "score-sde": ("interpolation", "-"),
+    "nsf": ("data", "-."),
+    "maf": ("latent", "-."),
+}
+VARIANT = ":"  # line of a method with other settings than its own, as jko-iflow-mlp
+COLUMNS = 2
+SUFFIX = "-fixed-budget"  # of methods in the place of Table 2: every line would repeat it
 
 
 def densities(rows: Mapping[str, Mapping[str, np.ndarray]], extent: float) -> Figure:
@@ -32,49 +43,101 @@ def densities(rows: Mapping[str, Mapping[str, np.ndarray]], extent: float) -> Fi
 
 
 def training(
-    curves: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]],
-    published: Mapping[str, Mapping[str, float]],
-    level: str = "KL",
+    panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]],
+    published: Mapping[str, Mapping[str, float]] | None = None,
+    level: str = "NLL",
 ) -> Figure:
-    """A panel a law: ``level`` against CPU-seconds of training, a line a method; dashed what a paper reports.
+    """A panel a law or data set: ``level`` on validation points against CPU-seconds of training, a line a method.
+
+    A KL has a logarithmic axis. That of an NLL, which may be negative, ends where the worst of the methods began.
 
     Args:
-        curves: by law and method, (seconds, nats) on the way.
-        published: by law and method, nats; drawn in the method's colour.
+        panels: by law or data set and method, (CPU-seconds, nats) along the training.
+        published: by the same, nats that a paper reports; dashed, in the method's colour.
     """
-    methods = list(dict.fromkeys(name for lines in curves.values() for name in lines))
-    others = [name for name in methods if name != OURS]
-    shades = dict(zip(others, seaborn.color_palette("husl", len(others)), strict=True)) | {OURS: colour("jko")}
-    fig, axes = plt.subplots(1, len(curves), figsize=(4.6 * len(curves), 3.6), squeeze=False)
-    for ax, (law, lines) in zip(axes[0], curves.items(), strict=True):
-        for name, points in lines.items():
+    fig, axes = _grid(len(panels))
+    for ax, (title, lines) in zip(axes, panels.items(), strict=True):
+        for method, points in lines.items():
+            shade, stroke = _tone(method)
             seconds, values = zip(*points, strict=True)
-            width = 2.4 if name == OURS else 1.3
-            ax.plot(seconds, values, "o-", ms=3.5, lw=width, color=shades[name], label=name)
-        for name, value in published.get(law, {}).items():
-            ax.axhline(value, color=shades.get(name, colour("latent")), lw=0.9, ls="--")
-        ax.set(title=law, xlabel="CPU-seconds of training", ylabel=f"{level} (nats)", yscale="log")
-    named = {line.get_label(): line for ax in axes[0] for line in ax.lines if line.get_label() in methods}
-    axes[0, -1].legend(named.values(), named, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+            ax.plot(seconds, values, stroke, marker="o", ms=2.5, lw=1.3, color=shade, label=method.removesuffix(SUFFIX))
+        for method, value in (published or {}).get(title, {}).items():
+            ax.axhline(value, color=_tone(method)[0], lw=0.9, ls="--")
+        ax.set(title=title, xlabel="CPU-seconds of training")
+        if level == "KL":
+            ax.set_yscale("log")
+        else:
+            start = max(points[0][1] for points in lines.values())
+            best = min(value for points in lines.values() for _, value in points)
+            ax.set_ylim(best - 0.05 * (start - best), start + 0.1 * (start - best))
+    for ax in axes[::COLUMNS]:
+        ax.set_ylabel(f"validation {level} (nats)")
+    _legend(fig, axes)
     return fig
 
 
-def discrepancies(tests: Mapping[str, Mapping[str, tuple[float, float]]]) -> Figure:
-    """A panel a law: MMD² of each method (dot) beside its permutation threshold at 5 % (bar), MMD² on a symlog axis.
+def discrepancies(panels: Mapping[str, Mapping[str, tuple[float, float]]]) -> Figure:
+    """A panel a law or data set: MMD² of each method (dot) beside its permutation threshold at 5 % (bar).
 
     Args:
-        tests: by law and method, (MMD², threshold).
+        panels: by law or data set and method, (unbiased MMD², threshold). The axis is linear below the largest
+            threshold and logarithmic above it.
     """
-    fig, axes = plt.subplots(1, len(tests), figsize=(4.0 * len(tests), 3.4), squeeze=False)
-    for ax, (law, methods) in zip(axes[0], tests.items(), strict=True):
-        thresholds = [threshold for _, threshold in methods.values()]
-        ax.barh(range(len(methods)), thresholds, color=colour("latent"), alpha=0.4, label="threshold")
-        for place, (name, (value, _)) in enumerate(methods.items()):
-            ax.plot(value, place, "o", color=colour("jko" if name == OURS else "baseline"))
+    fig, axes = _grid(len(panels))
+    for ax, (title, tests) in zip(axes, panels.items(), strict=True):
+        places = np.arange(len(tests))
+        values, thresholds = np.array(list(tests.values())).T
+        ax.barh(places, thresholds, color=colour("latent"), alpha=0.4)
+        ax.scatter(values, places, c=[_tone(method)[0] for method in tests], s=28, zorder=3)
         ax.axvline(0, color=colour("data"), lw=0.8)
-        ax.set_xscale("symlog", linthresh=max(thresholds))
-        ax.set_yticks(range(len(methods)), list(methods))
+        ax.set_xscale("symlog", linthresh=float(thresholds.max()))
+        ax.set_yticks(places, [method.removesuffix(SUFFIX) for method in tests])
+        ax.set(title=title, xlabel=r"MMD$^2$, unbiased", xlim=(None, 2 * max(values.max(), thresholds.max())))
         ax.invert_yaxis()
-        ax.set(title=law, xlabel=r"MMD$^2$, unbiased")
-    axes[0, 0].legend(fontsize=8, loc="lower right")
     return fig
+
+
+def sensitivity(table: Mapping[str, Mapping[str, float | None]], title: str) -> Figure:
+    """NLL in nats by the form of the noise rate (rows) and its maximum (columns), the number in every cell.
+
+    Args:
+        table: by form and maximum; None where there is no number.
+    """
+    values = np.array([[np.nan if v is None else v for v in line.values()] for line in table.values()], dtype=float)
+    columns = list(next(iter(table.values())))
+    fig, ax = plt.subplots(figsize=(1.6 + 0.95 * len(columns), 0.9 + 0.7 * len(table)))
+    image = ax.imshow(values, cmap="viridis_r", aspect="auto")
+    middle = (np.nanmin(values) + np.nanmax(values)) / 2
+    for (row, column), value in np.ndenumerate(values):
+        text = "-" if np.isnan(value) else f"{value:.2f}"
+        ax.text(column, row, text, ha="center", va="center", color="black" if value < middle else "white", fontsize=9)
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set_yticks(range(len(table)), list(table))
+    ax.set(title=title, xlabel="maximal noise rate")
+    ax.grid(False)
+    fig.colorbar(image, ax=ax, label="test NLL (nats)")
+    return fig
+
+
+def _tone(method: str) -> tuple[str, str]:
+    """Colour and line style of a method, whatever its suffix."""
+    title = method.removesuffix(SUFFIX)
+    kind = next(name for name in TONES if title.startswith(name))
+    name, stroke = TONES[kind]
+    return colour(name), stroke if title == kind else VARIANT
+
+
+def _grid(count: int) -> tuple[Figure, np.ndarray]:
+    rows = -(-count // COLUMNS)
+    columns = min(count, COLUMNS)
+    fig, axes = plt.subplots(rows, columns, figsize=(4.2 * columns, 3.1 * rows), squeeze=False)
+    for ax in axes.flat[count:]:
+        ax.set_axis_off()
+    return fig, axes.flat[:count]
+
+
+def _legend(fig: Figure, axes: np.ndarray) -> None:
+    """One for all panels, below them."""
+    handles = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    columns = 2 * min(len(axes), COLUMNS)
+    fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns, fontsize=8)

@@ -8,7 +8,6 @@ from pushforward.report.beside import ABSENT, Number, Sources
 from pushforward.report.published import Published
 from pushforward.report.results import Row, read_rows
 
-PAPERS_NAME = {"bsds300-tabular": "bsds300"}  # the paper's BSDS300 is MAF's own draw; the set bsds300 is ours
 RATES = ("Table A.3", "Table A.4")  # of the noise of ScoreSDE
 REAL = "02-jko-real-data"  # the notebook that trains JKO-iFlow on real data for as long as it is worth
 
@@ -18,15 +17,14 @@ def by_method(
 ) -> list[dict[str, Any]]:
     """A row a case and source, a column a method, of the NLL of ``method + suffix`` in nats; unknown numbers are "".
 
-    Published numbers of the paper's BSDS300 stand beside both draws of its patches. A case that is ``absent`` says
-    what to do; a source that has nothing on a case has no row, but for the first, which is what was measured.
+    A case that is ``absent`` says what to do; a source that has nothing on a case has no row, but for the first, which
+    is what was measured.
     """
     rows = []
     for case in cases:
         for place, (source, numbers) in enumerate(sources.items()):
             known = _known(numbers)
-            name = PAPERS_NAME.get(case, case) if place else case
-            found = {method: known.get((name, method + suffix), "") for method in methods}
+            found = {method: known.get((case, method + suffix), "") for method in methods}
             if not place and case in absent:
                 found = dict.fromkeys(methods, ABSENT)
             if not place or any(value != "" for value in found.values()):

@@ -13,19 +13,19 @@ from pushforward.report.style import colour
 
 
 def rounds(cases: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """A row a case: movement of each block round by round, its variation, and the validation NLL.
+    """A row a case: distance S_k that each block moves, round by round, its variation, and the validation NLL.
 
     Args:
-        cases: by name, ``movement`` (a list a round), ``movement_cv``, ``val_nll``, ``chosen`` (its round),
+        cases: by name, ``distance`` (a list a round), ``distance_cv``, ``val_nll``, ``chosen`` (its round),
             ``unchanged`` (NLL of the rounds without change, may be empty) and ``refined`` (NLL, or None).
     """
     fig, axes = plt.subplots(len(cases), 3, figsize=(11, 3.0 * len(cases)), squeeze=False)
     for (left, middle, right), (name, case) in zip(axes, cases.items(), strict=True):
-        shades = seaborn.color_palette("viridis", len(case["movement"]))
-        for number, (moved, shade) in enumerate(zip(case["movement"], shades, strict=True)):
+        shades = seaborn.color_palette("viridis", len(case["distance"]))
+        for number, (moved, shade) in enumerate(zip(case["distance"], shades, strict=True)):
             ends = number in (0, len(shades) - 1)
             left.plot(range(1, len(moved) + 1), moved, "o-", ms=3, color=shade, label=f"round {number}" * ends or None)
-        left.set(xlabel="block", ylabel=r"movement $S_k$", title=name, ylim=(0, None))
+        left.set(xlabel="block", ylabel=r"distance $S_k$", title=name, ylim=(0, None))
         left.legend(fontsize=8)
         _variation(middle, case)
         _nll(right, case)
@@ -35,11 +35,11 @@ def rounds(cases: Mapping[str, Mapping[str, Any]]) -> Figure:
 
 
 def _variation(ax: Axes, case: Mapping[str, Any]) -> None:
-    values = case["movement_cv"]
+    values = case["distance_cv"]
     ax.plot(range(len(values)), values, "o-", color=colour("jko"))
     ax.plot(case["chosen"], values[case["chosen"]], "o", ms=11, mfc="none", color=colour("data"))
     ax.axhline(values[0] / 2, color=colour("latent"), ls="--", lw=1, label="half of the start")
-    ax.set(xlabel="round", ylabel="variation of the movements", ylim=(0, None))
+    ax.set(xlabel="round", ylabel="variation of the distances", ylim=(0, None))
     ax.legend(fontsize=8)
 
 
@@ -58,14 +58,14 @@ def _nll(ax: Axes, case: Mapping[str, Any]) -> None:
 
 
 def gaussian(rows: list[Mapping[str, Any]]) -> Figure:
-    """Movements of trained blocks (dots) and of exact JKO steps of the same sizes (lines), first and last round."""
+    """Distances S_k of trained blocks (dots) and of exact JKO steps of the same sizes (lines), first and last round."""
     fig, ax = plt.subplots(figsize=(4.8, 3.2))
     ends = [rows[0], rows[-1]]
     for row, shade in zip(ends, (colour("latent"), colour("jko")), strict=True):
         blocks = range(1, len(row["exact"]) + 1)
         ax.plot(blocks, row["exact"], "-", color=shade, label=f"round {row['round']}: exact")
         ax.plot(blocks, row["measured"], "o", color=shade, label=f"round {row['round']}: trained")
-    ax.set(xlabel="block", ylabel=r"movement $S_k$", ylim=(0, None))
+    ax.set(xlabel="block", ylabel=r"distance $S_k$", ylim=(0, None))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(fontsize=8)
     return fig
