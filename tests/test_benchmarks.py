@@ -14,6 +14,7 @@ from benchmarks.recipe import OURS, PAPER, Recipe, Timed, plain_paper_network
 from benchmarks.settings import Settings
 from benchmarks.sheet import Sheet, ratios, table
 
+import pushforward as pf
 from pushforward.catalogue.jko_cost import WAYS
 from pushforward.errors import InputError, NotConverged
 from pushforward.flows import ODEBijection
@@ -265,11 +266,15 @@ def test_the_loop_over_components_gives_the_closed_form(results, monkeypatch):
 @pytest.mark.parametrize("way", WAYS)
 def test_both_ways_have_blocks_of_the_papers_network_and_equal_steps(way):
     chosen = memory.family(way, 4)
-    assert chosen.step_sizes() == [memory.H] * 4
-    block = chosen.block(2)
-    assert block.velocity.settings() == paper_network(0).settings()
-    assert block.solver == FixedGrid(2) and block.log_det == "discrete"
-    assert chosen.fit.batch == memory.BATCH
+    found = pf.train(chosen, rose(200, 50), device="cpu")[0]
+    odes = [part for part in found.modules() if isinstance(part, ODEBijection)]
+    assert [ode.velocity.settings() for ode in odes] == [paper_network(0).settings()] * 4
+    assert {(ode.solver, ode.log_det) for ode in odes} == {(FixedGrid(2), "trace")}
+    assert chosen.fit.batch == memory.BATCH and chosen.divergence == "exact"
+
+
+def test_block_by_block_all_steps_are_equal():
+    assert memory.family("block-wise", 4).step_sizes() == [memory.H] * 4
 
 
 def test_memory_rows_come_from_fresh_processes(results, monkeypatch):
@@ -290,7 +295,7 @@ def test_a_fresh_process_is_asked_for_the_peak(way, monkeypatch):
     assert memory.peak(way, 3, 50) == 7.0
     [(chosen, points, iterations)] = asked
     assert chosen == memory.family(way, 3, 50) and chosen.fit.batch == 50
-    assert type(chosen) is WAYS[way] and chosen.blocks == 3
+    assert chosen.name == {"block-wise": "jko-iflow", "end-to-end": "ffjord"}[way] and chosen.blocks == 3
     assert points.shape == (memory.POOL, 2) and iterations == memory.ITERATIONS
 
 

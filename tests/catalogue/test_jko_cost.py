@@ -15,7 +15,12 @@ from pushforward.peak_memory import Cost, measure
 from pushforward.report.published import load_published
 from pushforward.report.results import Recorder
 
-SETTINGS = {"stop_ratio": 0.0, "stop_on_rise": False, "fit": FitConfig(iterations=3, batch=20, lr=0.01)}
+SETTINGS = {
+    "log_det": "trace",
+    "stop_ratio": 0.0,
+    "stop_on_rise": False,
+    "fit": FitConfig(iterations=3, batch=20, lr=0.01),
+}
 VELOCITY = {"kind": "mlp", "widths": (8,), "activation": "silu"}
 
 
@@ -24,12 +29,14 @@ def points(count=100):
 
 
 def test_both_ways_train_the_same_blocks_on_as_many_minibatches():
-    split, blocks = Split.from_points(points()), JKO(VELOCITY, blocks=2, steps=2, **SETTINGS)
+    split = Split.from_points(points())
+    blocks = JKO(VELOCITY, blocks=2, steps=2, divergence="hutchinson-rademacher", precondition=(), pool=30, **SETTINGS)
     found = {way: train(trained(blocks), split) for way, trained in WAYS.items()}
     histories = {way: history for way, (_, history) in found.items()}
     assert histories["block-wise"].minibatches == histories["end-to-end"].minibatches == 6
     assert histories["block-wise"].evaluations == 6 * 8
     assert histories["end-to-end"].evaluations == 6 * 8 * 2
+    assert (all_at_once(blocks).pool, all_at_once(blocks).precondition) == (30, ())
     odes = [[part for part in flow.modules() if isinstance(part, ODEBijection)] for flow, _ in found.values()]
     for one, other in zip(*odes, strict=True):
         assert one.velocity.settings() == other.velocity.settings()
@@ -38,10 +45,20 @@ def test_both_ways_train_the_same_blocks_on_as_many_minibatches():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"fit": None}, {"velocity": None}, {"method": "midpoint"}, {"log_det": "discrete"}], ids=str
+    "wrong",
+    [
+        {"fit": None},
+        {"velocity": None},
+        {"method": "midpoint"},
+        {"log_det": "discrete"},
+        {"log_det": None},
+        {"diffusion": 0.1},
+        {"target": {"kind": "labelled-shift", "nodes": 1}, "precondition": ()},
+    ],
+    ids=str,
 )
 def test_what_ffjord_does_not_have_is_an_error(wrong):
-    with pytest.raises(InputError, match="expected a velocity, a fit, rk4, traces"):
+    with pytest.raises(InputError, match="FFJORD has nothing else"):
         all_at_once(JKO(**{"velocity": VELOCITY, **SETTINGS, **wrong}))
 
 

@@ -278,6 +278,13 @@ def test_a_mixture_is_learned_and_its_density_integrates_to_one():
     assert history.stages[1]["evaluations"] == 2 * config.iterations  # antithetic
 
 
+@pytest.mark.parametrize("antithetic", [False, True])
+def test_an_antithetic_minibatch_is_two_passes(antithetic):
+    family = Interpolation(net=SMALL, steps=4, antithetic=antithetic, fit=FitConfig(iterations=3, batch=10))
+    _, history = pf.train(family, split_of(X), device="cpu")
+    assert history.evaluations == 3 * (1 + antithetic)
+
+
 # --- once, and gone on ------------------------------------------------------------------------------------------------
 
 BRIEF = FitConfig(iterations=30, batch=20, ema=0.9, log_every=10, validate_every=15)

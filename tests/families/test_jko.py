@@ -221,6 +221,8 @@ def test_a_row_has_the_cost_of_its_training():
     assert [row["minibatches"] for row in history.stages[1:]] == [7, 7]
     assert [row["evaluations"] for row in history.stages[1:]] == [7 * 3 * 4] * 2  # four slopes a step of rk4
     assert (history.minibatches, history.evaluations) == (14, 168)
+    traces = replace(family, log_det="trace", divergence="finite-difference")
+    assert train(traces, X, device="cpu")[1].evaluations == 2 * 168  # each of its slopes is two passes
 
 
 def test_only_the_block_in_training_has_gradients_and_a_graph():

@@ -130,7 +130,7 @@ def compared(name: str, settings: Mapping[str, Mapping[str, Any]]) -> list[Measu
 def budget_table(cases: Iterable[Measured], peaks: Mapping[str, float] | None = None) -> list[dict[str, Any]]:
     """A row a case and method: what it cost, and what it reached. Means over seeds; a lost number is None.
 
-    ``evaluations`` are those of the networks in training, each over a minibatch; ``nfe`` those of sampling 1000
+    ``evaluations`` are those of ``TrainingHistory``, of i-ResNet the minibatches; ``nfe`` those of sampling 1000
     points; ``round trip`` is the root mean square of |T⁻¹(T(x)) − x| over so many test points in float32; ``peak
     MiB`` is what ``peaks`` has of the method.
     """

@@ -23,6 +23,7 @@ SETTINGS = {
     "growth": 1.0,
     "steps": 2,
     "pool": 2500,
+    "log_det": "trace",
     "stop_ratio": 0.0,
     "stop_on_rise": False,
     "fit": {"iterations": 1, "batch": 2000, "lr": 0.002},
@@ -39,9 +40,13 @@ def all_at_once(blocks: JKO) -> FFJORD:
     Raises:
         InputError: a setting that FFJORD does not have and that changes what a block costs.
     """
-    given = {name: getattr(blocks, name) for name in ("velocity", "fit", "method", "log_det", "target")}
-    if None in (blocks.velocity, blocks.fit) or blocks.method != "rk4" or blocks.log_det == "discrete" or blocks.target:
-        raise InputError(f"the blocks have {given}, expected a velocity, a fit, rk4, traces, and N(0, I) as the target")
+    alike = {"method": "rk4", "log_det": "trace", "diffusion": 0.0, "target": None, "parent": None}
+    given = {name: getattr(blocks, name) for name in alike}
+    if given != alike or blocks.velocity is None or blocks.fit is None:
+        raise InputError(
+            f"the blocks have {given}, velocity {blocks.velocity} and fit {blocks.fit}, expected {alike}, "
+            "a velocity and a fit: FFJORD has nothing else"
+        )
     timeless = {"time": False} if blocks.velocity["kind"] == "mlp" else {}
     count = len(blocks.step_sizes())
     return FFJORD(

@@ -55,7 +55,7 @@ class GaussianCase(RoundsCase):
 
     @cached_property
     def steps(self) -> list[dict[str, Any]]:
-        """A row a round: step sizes, measured and exact movements, and their variations."""
+        """A row a round: step sizes, measured and exact distances S_k, and their variations."""
         found = []
         for row in self.rows:
             exact = gaussian_steps(self.sd, row["h"])

@@ -56,7 +56,7 @@ class RoundsCase:
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """A row a round: step sizes, movements and their variation, validation NLL, and the cost so far."""
+        """A row a round: step sizes, distances S_k and their variation, validation NLL, and the cost so far."""
         return table(self.results)
 
     @property
@@ -146,7 +146,7 @@ class RoundsCase:
             check_below(f"{self.name}: refined before retraining against its parent, {what}", value, EXACT)
 
     def curves(self) -> dict[str, Any]:
-        """For the figure: movements, their variation and validation NLL round by round, and the NLL of the others."""
+        """For the figure: distances S_k, their variation and validation NLL round by round, the NLL of the others."""
         names = ("distance", "distance_cv", "val_nll")
         found: dict[str, Any] = {name: [row[name] for row in self.rows] for name in names}
         found |= {"chosen": self.chosen, "unchanged": [val_nll(result) for result in self.unchanged]}

@@ -1,4 +1,4 @@
-"""FFJORD: continuous flows trained end to end by likelihood, without a price on its path (arXiv 1810.01367)."""
+"""FFJORD: continuous flows trained end to end by likelihood, without a price on their paths (arXiv 1810.01367)."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
