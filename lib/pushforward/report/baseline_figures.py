@@ -1,5 +1,6 @@
 """Figures of JKO-iFlow beside its baselines: arrays in, a matplotlib figure out."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -80,8 +81,8 @@ def discrepancies(panels: Mapping[str, Mapping[str, tuple[float, float]]]) -> Fi
     """A panel a law or data set: MMD² of each method (dot) beside its permutation threshold at 5 % (bar).
 
     Args:
-        panels: by law or data set and method, (unbiased MMD², threshold). The axis is linear below the largest
-            threshold and logarithmic above it.
+        panels: by law or data set and method, (unbiased MMD², threshold). The axis is linear up to the decade below
+            the smallest threshold and logarithmic from there.
     """
     fig, axes = _grid(len(panels))
     for ax, (title, tests) in zip(axes, panels.items(), strict=True):
@@ -90,9 +91,10 @@ def discrepancies(panels: Mapping[str, Mapping[str, tuple[float, float]]]) -> Fi
         ax.barh(places, thresholds, color=colour("latent"), alpha=0.4)
         ax.scatter(values, places, c=[_tone(method)[0] for method in tests], s=28, zorder=3)
         ax.axvline(0, color=colour("data"), lw=0.8)
-        ax.set_xscale("symlog", linthresh=float(thresholds.max()))
+        ax.set_xscale("symlog", linthresh=10 ** math.floor(math.log10(thresholds.min())))
         ax.set_yticks(places, [method.removesuffix(SUFFIX) for method in tests])
-        ax.set(title=title, xlabel=r"MMD$^2$, unbiased", xlim=(None, 2 * max(values.max(), thresholds.max())))
+        least, most = min(0.0, values.min()), max(values.max(), thresholds.max())
+        ax.set(title=title, xlabel=r"MMD$^2$, unbiased", xlim=(2 * least, 2 * most))
         ax.invert_yaxis()
     return fig
 
