@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pushforward.datasets.grey_patches import draw_patches, patch_points, read_grey
+from pushforward.datasets.grey_patches import RECIPE, draw_patches, mirrored, patch_points, read_grey
 from pushforward.seeds import stream
 
 
@@ -60,3 +60,14 @@ def test_grey_is_rounded_luma(tmp_path):
     luma = colours @ np.array([0.299, 0.587, 0.114])
     assert grey.dtype == torch.uint8 and grey.shape == (9, 14)
     assert np.abs(grey.numpy() - luma).max() < 0.501
+
+
+def test_mirror_images_are_the_points_of_mirrored_patches():
+    raw = draw_patches(ramp(30, 20), 50, stream(6, "test"))
+    square = raw.reshape(-1, 8, 8)
+    expected = [square, square.flip(1), square.flip(2), square.flip(1).flip(2)]
+    expected = torch.cat([RECIPE.forward(patches.reshape(-1, 64)) for patches in expected])
+    x = mirrored(RECIPE.forward(raw), stream(7, "test"))
+    order = torch.randperm(200, generator=stream(7, "test"))
+    torch.testing.assert_close(x, expected[order], rtol=0, atol=1e-12)
+    assert (x[:50] != expected[:50]).any()  # any first points are a sample of all four

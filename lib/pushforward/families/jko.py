@@ -13,7 +13,7 @@ from pushforward.errors import InputError
 from pushforward.families.certify import certify, nll_so_far
 from pushforward.families.counting import passes
 from pushforward.families.parent import Parent, inherit
-from pushforward.families.pushing import nll, push, push_with_log_det
+from pushforward.families.pushing import nll, push, push_with_log_det, some
 from pushforward.families.stage import LATER, Stage, TrainingHistory
 from pushforward.families.target import check_labels_stay, end_target
 from pushforward.families.whitening import check_preconditioners, preconditioned
@@ -34,6 +34,7 @@ DIVERGENCES: dict[str, Callable[[], Divergence]] = {
 }
 LATTICE_FIT = FitConfig(iterations=200, batch=2000, lr=0.04, betas=(0.9, 0.98))
 NETWORK_FIT = FitConfig(iterations=300, batch=512, optimizer="adamw", lr=2e-3, weight_decay=0.05, clip=5.0)
+MOVERS = 100_000  # points of the pool that measure the movement of the last block: no block needs the others
 SMALL = 3  # up to this dimension the exact determinant of the discretised block costs less than it saves
 
 
@@ -173,7 +174,8 @@ class JKO:
         history.stages.append({"stage": "start", "val_nll": start_nll, "seconds": time.process_time() - started})
         previous = None
         stopped = False
-        for k, (h, start) in enumerate(zip(self.step_sizes(), self._starts(), strict=True)):
+        sizes = self.step_sizes()
+        for k, (h, start) in enumerate(zip(sizes, self._starts(), strict=True)):
             if stopped and not math.isinf(h):
                 continue  # the free block comes after the last step, whichever that was
             block = self._first(k, x, seed, start, previous)
@@ -194,13 +196,14 @@ class JKO:
             kept = not self.stop_on_rise or found is None or found <= nll(z, log_det, target)
             if kept:
                 certify(block, x, z, target)
-            pushed = push(block, x)
+            movers = x if k + 1 < len(sizes) else some(x, MOVERS, "movement")
+            pushed = push(block, movers)
             moving = slice(None) if target is None else slice(target.inside)  # labels never do
-            ratio = movement_ratio(x[:, moving], pushed[:, moving])
+            ratio = movement_ratio(movers[:, moving], pushed[:, moving])
             row = {
                 "stage": stage.name,
                 "h": None if math.isinf(h) else h,  # infinity is not JSON
-                "movement": movement(x, pushed),
+                "movement": movement(movers, pushed),
                 "ratio": ratio,
                 "steps": block.solver.steps,
                 **cost,
