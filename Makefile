@@ -34,7 +34,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 OUT   := results/$(PROFILE)
 RUNS  := $(sort $(basename $(notdir $(wildcard notebooks/params/$(PROFILE)/*.yml))))
 # The short ones come last: of two at a time neither then waits long for the other at the end.
-SHORT := $(filter 03-% 04-% 05-% 14-%,$(RUNS))
+SHORT := $(filter 03-% 04-% 05-%,$(RUNS))
 NB    := $(patsubst %,$(OUT)/nb/%.ipynb,$(filter-out $(SHORT),$(RUNS)) $(SHORT))
 MAP   := $(filter $(OUT)/nb/00-%,$(NB))
 PAGES := $(wildcard lib/pushforward/report/*.html) $(addprefix lib/pushforward/report/,page.py benchmarks.py sections.py summary.py publish.py readme.py)

@@ -7,10 +7,9 @@ import os
 from dataclasses import replace
 from itertools import accumulate
 
-import torch
-
 from benchmarks.settings import Say, Settings
 from benchmarks.sheet import Sheet
+from benchmarks.threads import threads
 from pushforward import datasets
 from pushforward.catalogue.settings import family
 from pushforward.datasets.grey_patches import mirrored
@@ -59,13 +58,9 @@ def run(settings: Settings, say: Say) -> list[Row]:
     sheet = Sheet("bsds300", SETTINGS, [SEED])
     split = datasets.load("bsds300", PROFILE)
     split = replace(split, train=mirrored(split.train, stream(SEED, "mirror images")))
-    before = torch.get_num_threads()
-    torch.set_num_threads(os.cpu_count() or 1)
-    try:
+    with threads(os.cpu_count() or 1):
         result = train_once("bsds300-jko-iflow-long", family(JKO, SETTINGS), split, seed=SEED)
         measured = nll(result.flow, split.test)
-    finally:
-        torch.set_num_threads(before)
     seen = curve(result)
     for limit in TIMES:
         reached = [value for seconds, value in seen if seconds <= limit]

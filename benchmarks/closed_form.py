@@ -10,6 +10,7 @@ from torch import Tensor
 
 from benchmarks.settings import Say, Settings
 from benchmarks.sheet import Sheet, ratios
+from benchmarks.threads import threads
 from pushforward.distributions import GaussianMixture
 from pushforward.interpolation import MixtureInterpolation, by_name
 from pushforward.report.results import Row
@@ -30,17 +31,13 @@ def run(settings: Settings, say: Say) -> list[Row]:
     x = oracle.sample(TIME, POINTS, stream(0, "bench/points"), torch.float64)
     sides = {"loop": lambda: loop(oracle, TIME, x), "ours": lambda: oracle(TIME, x)}
     seconds: dict[str, list[float]] = {name: [] for name in sides}
-    before = torch.get_num_threads()
-    torch.set_num_threads(THREADS)
-    try:
+    with threads(THREADS):
         for side in sides.values():
             side()  # warm up
         for _ in range(TURNS * settings.rounds):
             for name, side in sides.items():
                 seconds[name].append(_wall(side))
             say(", ".join(f"{name} {times[-1]:.3f} s" for name, times in seconds.items()))
-    finally:
-        torch.set_num_threads(before)
     values = ratios(seconds["loop"], seconds["ours"])
     sheet.add(f"{CASE}/ours-vs-loop/velocity", values, "ratio", "higher", "wall seconds of the loop over ours")
     for name, times in seconds.items():

@@ -4,8 +4,6 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-import torch
-
 import pushforward as pf
 from benchmarks.broyden_flow import BroydenBlock, iterate_norms, spectral_net
 from benchmarks.settings import Say, Settings
@@ -16,7 +14,7 @@ from pushforward.flows import Chain, ImplicitBlock
 from pushforward.implicit import LipschitzMLP, update_norms
 from pushforward.objectives import LikelihoodObjective
 from pushforward.report.results import Row
-from pushforward.seeds import stream
+from pushforward.seeds import seeded
 from pushforward.shapes import Points
 
 CASE = "bench/implicit-checkerboard"
@@ -57,8 +55,7 @@ SIDES = {"broyden-brute-force": baseline, "ours": ours}
 
 def new_blocks(seed: int) -> list[ImplicitBlock]:
     """Blocks as the library starts them, near the identity."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream(seed, "bench/init").initial_seed())
+    with seeded(seed, "bench/init"):
         return [ImplicitBlock(*(LipschitzMLP(2, WIDTHS, "sin", COEFF) for _ in range(2))) for _ in range(BLOCKS)]
 
 

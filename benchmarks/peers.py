@@ -18,7 +18,7 @@ from pushforward.datasets import Split
 from pushforward.families import JKO
 from pushforward.metrics import nll
 from pushforward.report.results import Row
-from pushforward.seeds import stream
+from pushforward.seeds import seeded, stream
 
 TIMES = (60, 120, 180)  # CPU-seconds of training
 SEED = 0
@@ -70,8 +70,7 @@ def nsf_curve(split: Split, times: Sequence[float]) -> list[float]:
     """Validation NLL of the spline flow at each time."""
     import zuko  # here, because importing it switches torch's own argument checks off for the whole process
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream(SEED, "bench/nsf").initial_seed())
+    with seeded(SEED, "bench/nsf"):
         flow = zuko.flows.NSF(split.train.shape[1], **NSF)
     optimizer, generator = torch.optim.Adam(flow.parameters(), LR), stream(SEED, "bench/nsf-batches")
     curve = Curve(lambda: nll(flow(), split.val).value)

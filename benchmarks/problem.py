@@ -12,7 +12,7 @@ from pushforward.flows.flow import standard_normal_log_prob
 from pushforward.metrics import mean_and_se
 from pushforward.nets import MLP
 from pushforward.numerics import Exact, FixedGrid
-from pushforward.seeds import stream
+from pushforward.seeds import seeded
 from pushforward.shapes import PerPoint, Points
 
 H = 0.25  # step size of the paper's first block on this law
@@ -54,8 +54,7 @@ def paper_network(seed: int) -> MLP:
     The library's last layer starts at zero; the paper's does not, and at its learning rate zeros cost the baseline some
     30 iterations, so both sides start from the paper's weights.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream(seed, "bench/init").initial_seed())
+    with seeded(seed, "bench/init"):
         network = MLP(2)
         network.layers[-1].reset_parameters()
     return network

@@ -32,11 +32,7 @@ SAVING = replace(FAMILY, fit=replace(FAMILY.fit, checkpoint_seconds=0))  # a che
 TIMES = ("seconds",)
 
 
-@pytest.fixture(autouse=True)
-def artifacts(tmp_path, monkeypatch):
-    monkeypatch.setenv("PUSHFORWARD_ARTIFACTS", str(tmp_path / "artifacts"))
-    torch.set_num_threads(1)
-    return tmp_path / "artifacts"
+pytestmark = pytest.mark.usefixtures("artifacts")
 
 
 def once(family=FAMILY, data=X, name="case", **settings):

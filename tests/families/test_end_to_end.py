@@ -31,9 +31,7 @@ X = torch.cat([normal(150, 2, seed=1) * 0.3 + 1, normal(150, 2, seed=2) * 0.3 - 
 every = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
-@pytest.fixture(autouse=True)
-def artifacts(tmp_path, monkeypatch):
-    monkeypatch.setenv("PUSHFORWARD_ARTIFACTS", str(tmp_path / "artifacts"))
+pytestmark = pytest.mark.usefixtures("artifacts")
 
 
 def still(stage):

@@ -18,9 +18,7 @@ TARGET = {"kind": "labelled-shift", "nodes": 3}
 GRAPH = {"kind": "chebyshev", "adjacency": PATH_GRAPH, "widths": (8, 8), "labels": True}
 
 
-@pytest.fixture(autouse=True)
-def artifacts(tmp_path, monkeypatch):
-    monkeypatch.setenv("PUSHFORWARD_ARTIFACTS", str(tmp_path / "artifacts"))
+pytestmark = pytest.mark.usefixtures("artifacts")
 
 
 def still(stage):

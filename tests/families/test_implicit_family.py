@@ -19,10 +19,7 @@ FIT = FitConfig(iterations=30, batch=100, lr=0.01, ema=0.9, validate_every=10)
 X = torch.cat([normal(300, 2, seed=1) * 0.3 + 1, normal(300, 2, seed=2) * 0.3 - 1])  # two clusters
 
 
-@pytest.fixture(autouse=True)
-def artifacts(tmp_path, monkeypatch):
-    monkeypatch.setenv("PUSHFORWARD_ARTIFACTS", str(tmp_path / "artifacts"))
-    return tmp_path / "artifacts"
+pytestmark = pytest.mark.usefixtures("artifacts")
 
 
 def still(stage):

@@ -24,10 +24,7 @@ X = exact_moments(400, torch.tensor([1.0, -1.0]).double(), torch.tensor([2.0, 0.
 every = pytest.mark.parametrize("schedule", SCHEDULES)
 
 
-@pytest.fixture(autouse=True)
-def artifacts(tmp_path, monkeypatch):
-    monkeypatch.setenv("PUSHFORWARD_ARTIFACTS", str(tmp_path / "artifacts"))
-    return tmp_path / "artifacts"
+pytestmark = pytest.mark.usefixtures("artifacts")
 
 
 def still(stage):

@@ -29,9 +29,11 @@ VELOCITIES = {
 }
 
 
+pytestmark = pytest.mark.usefixtures("artifacts")
+
+
 @pytest.fixture(autouse=True)
-def artifacts(tmp_path, monkeypatch):
-    monkeypatch.setenv("PUSHFORWARD_ARTIFACTS", str(tmp_path / "artifacts"))
+def few_points(monkeypatch):
     monkeypatch.setattr(certify, "PROBES", 150)
     monkeypatch.setattr(certify, "GAP", 1.0)  # no grid of a parent or child is made finer: the maps are compared
     monkeypatch.setattr(pushing, "PIECE", 150)

@@ -15,9 +15,7 @@ SMALL = {"kind": "mlp", "widths": (8,), "activation": "silu"}
 X = exact_moments(400, torch.tensor([1.0, -1.0]).double(), torch.tensor([2.0, 0.7]).double())
 
 
-@pytest.fixture(autouse=True)
-def artifacts(tmp_path, monkeypatch):
-    monkeypatch.setenv("PUSHFORWARD_ARTIFACTS", str(tmp_path / "artifacts"))
+pytestmark = pytest.mark.usefixtures("artifacts")
 
 
 @pytest.mark.parametrize(

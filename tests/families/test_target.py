@@ -25,9 +25,11 @@ FIT = FitConfig(iterations=12, batch=40, lr=0.01, checkpoint_seconds=0)
 SHIFT = LabelledShift(3, gap=1.5)
 
 
+pytestmark = pytest.mark.usefixtures("artifacts")
+
+
 @pytest.fixture(autouse=True)
-def artifacts(tmp_path, monkeypatch):
-    monkeypatch.setenv("PUSHFORWARD_ARTIFACTS", str(tmp_path / "artifacts"))
+def few_points(monkeypatch):
     monkeypatch.setattr(certify, "PROBES", 150)
     monkeypatch.setattr(pushing, "PIECE", 150)
 

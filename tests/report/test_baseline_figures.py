@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from pushforward.catalogue.jko_baselines import METHODS
+from pushforward.errors import InputError
 from pushforward.report import baseline_figures as figures
 from pushforward.report.style import colour
 
@@ -34,6 +35,11 @@ def test_training_has_a_method_in_one_colour_and_dashes_for_what_is_published():
 def test_every_method_has_a_line_of_its_own():
     assert set(figures.TONES) == set(METHODS)
     assert len(set(figures.TONES.values())) == len(METHODS)
+
+
+def test_an_unknown_method_is_named():
+    with pytest.raises(InputError, match="'glow' has no colour"):
+        figures.training({"rose": {"glow": [(0, 1.0)]}}, level="KL")
 
 
 def test_densities_share_the_truths_scale_and_leave_lost_ones_out():

@@ -15,7 +15,7 @@ from pushforward.families.implicit import audit
 from pushforward.fit import FitHistory, fit
 from pushforward.implicit import Audit, update_norms
 from pushforward.remembered import Remembered, remembered
-from pushforward.seeds import stream
+from pushforward.seeds import seeded
 from pushforward.shapes import Points
 
 CHUNK = 500  # images scored at a time
@@ -109,6 +109,5 @@ def features(network: ClassifierNet, x: Points) -> Points:
 
 
 def _new(settings: Classifier, data: Labelled, seed: int) -> ClassifierNet:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream(seed, "init").initial_seed())
+    with seeded(seed, "init"):
         return ClassifierNet(settings, data.shape, data.classes).to(data.train.dtype)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import nn
 
 from pushforward.datasets import Split
@@ -19,7 +18,7 @@ from pushforward.fit import FitConfig
 from pushforward.flows import Bijection, Chain, Flow
 from pushforward.flows.implicit import drawing_from
 from pushforward.objectives import Objective
-from pushforward.seeds import stream
+from pushforward.seeds import seeded, stream
 from pushforward.shapes import Points
 
 
@@ -105,8 +104,7 @@ class EndToEnd(ABC):
 
     def _begun(self, x: Points, seed: int) -> Whole:
         """``whole`` with the weights of this seed, on the device and of the dtype of x."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream(seed, "init").initial_seed())
+        with seeded(seed, "init"):
             whole = self.whole(x)
         whole.module.to(x)
         whole.bijection.to(x)

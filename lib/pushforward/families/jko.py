@@ -23,7 +23,7 @@ from pushforward.metrics import movement, movement_ratio
 from pushforward.nets import NETS
 from pushforward.numerics import Divergence, Exact, FiniteDifference, FixedGrid, Hutchinson
 from pushforward.objectives import JKOObjective
-from pushforward.seeds import stream
+from pushforward.seeds import seeded, stream
 from pushforward.shapes import Points
 
 DIVERGENCES: dict[str, Callable[[], Divergence]] = {
@@ -222,8 +222,7 @@ class JKO:
         self, k: int, x: Points, seed: int, start: ODEBijection | None, previous: ODEBijection | None
     ) -> ODEBijection:
         """Block k + 1 as its training begins, on the device and of the dtype of x."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream(seed, f"init/{k}").initial_seed())
+        with seeded(seed, f"init/{k}"):
             block = self.block(x.shape[1]).to(x)
         if start is not None:
             inherit(block, start)

@@ -14,7 +14,7 @@ from pushforward.latent.network import VAENet
 from pushforward.latent.objective import EvidenceBound, drawn
 from pushforward.latent.settings import VAE
 from pushforward.remembered import Remembered, remembered
-from pushforward.seeds import stream
+from pushforward.seeds import seeded, stream
 from pushforward.shapes import Points, check_points
 
 CHUNK = 500  # images at a time
@@ -131,6 +131,5 @@ def bound(network: VAENet, x: Points, generator: torch.Generator) -> float:
 
 
 def _new(settings: VAE, data: Labelled, seed: int) -> VAENet:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream(seed, "init").initial_seed())
+    with seeded(seed, "init"):
         return VAENet(settings, data.shape).to(data.train.dtype)

@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from pushforward.errors import InputError
 from pushforward.report.style import colour
 
 TONES = {  # by method: a family's colour and a line style, so that all lines stay apart; dashes are for papers
@@ -124,7 +125,11 @@ def sensitivity(table: Mapping[str, Mapping[str, float | None]], title: str) -> 
 def _tone(method: str) -> tuple[str, str]:
     """Colour and line style of a method, whatever its suffix."""
     title = method.removesuffix(SUFFIX)
-    kind = next(name for name in TONES if title.startswith(name))
+    kind = next((name for name in TONES if title.startswith(name)), None)
+    if kind is None:
+        raise InputError(
+            f"{method!r} has no colour, expected a method named after one of {sorted(TONES)}: add it there"
+        )
     name, stroke = TONES[kind]
     return colour(name), stroke if title == kind else VARIANT
 

@@ -18,7 +18,7 @@ from pushforward.flows import Chain, ImplicitBlock
 from pushforward.implicit import LipschitzMLP, update_norms
 from pushforward.objectives import Loss
 from pushforward.report.results import Recorder
-from pushforward.seeds import stream
+from pushforward.seeds import seeded
 from pushforward.shapes import Points
 
 SPAN = (-1.0, 0.3)  # of the figure
@@ -124,8 +124,7 @@ def fit_line(kind: str, blocks: int, settings: Mapping[str, Any], net: Mapping[s
 
 
 def _chain(kind: str, blocks: int, net: Mapping[str, Any], seed: int) -> Chain:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream(seed, f"implicit theorems: line, {kind}").initial_seed())
+    with seeded(seed, f"implicit theorems: line, {kind}"):
         count = 2 if kind == "impflow" else 1
         return Chain(1, [ImplicitBlock(*[LipschitzMLP(1, **net) for _ in range(count)]) for _ in range(blocks)])
 
