@@ -21,7 +21,7 @@ BENCHMARKS = {
     "peers": peers,
     "bsds300": bsds300,
 }
-ON_REQUEST = ("peers", "bsds300")  # six minutes more, and an hour
+ON_REQUEST = ("peers", "bsds300")  # six minutes more, and one to two hours
 
 
 def main(arguments: list[str] | None = None) -> int:

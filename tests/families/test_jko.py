@@ -7,7 +7,7 @@ import torch
 from cases import exact_moments, normal, split_of, student, walk
 from pushforward.errors import InputError, NonFinite
 from pushforward.experiment import train
-from pushforward.families import JKO, Family, certify, pushing
+from pushforward.families import JKO, Family, certify, jko, pushing
 from pushforward.families.jko import LATTICE_FIT, NETWORK_FIT
 from pushforward.fit import FitConfig
 from pushforward.flows import Affine, Flow, Radial
@@ -273,6 +273,25 @@ def test_a_block_that_hardly_moves_is_the_last():
     assert history.stages[1]["movement"] == pytest.approx(0.5, abs=1e-9)
     _, on = walk(JKO(velocity=SMALL, blocks=2, stop_ratio=0), split_of(X), still)
     assert len(on.stages) == 3
+
+
+def test_the_last_block_alone_is_judged_by_a_sample_of_the_pool(monkeypatch):
+    stages = []
+
+    def nudge(stage):
+        stages.append(stage)
+        with torch.no_grad():
+            for parameter in stage.module.parameters():
+                parameter += 0.05
+
+    monkeypatch.setattr(jko, "MOVERS", 40)
+    _, history = walk(JKO(velocity=SMALL, blocks=2, stop_ratio=0, stop_on_rise=False), split_of(X), nudge)
+    points = [stages[0].points, pushing.some(stages[1].points, 40, "movement")]
+    assert len(points[1]) == 40
+    for stage, x, row in zip(stages, points, history.stages[1:], strict=True):
+        with torch.no_grad():
+            moved = (stage.module(x) - x).square().sum(1).mean()
+        assert row["movement"] == pytest.approx(float(moved), rel=1e-12)
 
 
 def test_a_free_block_has_no_movement_term_and_its_step_is_not_a_number():
