@@ -33,9 +33,12 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 OUT   := results/$(PROFILE)
 RUNS  := $(sort $(basename $(notdir $(wildcard notebooks/params/$(PROFILE)/*.yml))))
-# The short ones come last: of two at a time neither then waits long for the other at the end.
-SHORT := $(filter 03-% 04-% 05-%,$(RUNS))
-NB    := $(patsubst %,$(OUT)/nb/%.ipynb,$(filter-out $(SHORT),$(RUNS)) $(SHORT))
+# Begun in this order. One whose prerequisites still run when its turn comes has its next turn after all the others: so
+# those that follow 01 and 02 stand behind two that do not. Short ones come last, that none runs long alone.
+FIRST := 01-% 02-% 07-% 08-%
+LAST  := 03-% 04-% 05-%
+ORDER := $(filter $(FIRST),$(RUNS)) $(filter-out $(FIRST) $(LAST),$(RUNS)) $(filter $(LAST),$(RUNS))
+NB    := $(ORDER:%=$(OUT)/nb/%.ipynb)
 MAP   := $(filter $(OUT)/nb/00-%,$(NB))
 PAGES := $(wildcard lib/pushforward/report/*.html) $(addprefix lib/pushforward/report/,page.py benchmarks.py sections.py summary.py publish.py readme.py)
 LIB   := $(filter-out $(PAGES) lib/pushforward/run.py,$(shell find lib/pushforward -name '*.py'))
